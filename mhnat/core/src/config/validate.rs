@@ -1,0 +1,52 @@
+//! Whether a file that can be read makes sense: what its words mean, and whether they agree.
+//!
+//! Each table has a module of its own. All of them add to one list of complaints, and give what they could
+//! make sense of, so that one mistake hides no other.
+
+mod addresses;
+mod fan_outs;
+mod marks;
+mod replies;
+mod uplinks;
+
+use std::collections::BTreeSet;
+
+use super::raw;
+use crate::diagnostic::Diagnostic;
+use crate::family::Family;
+use crate::mark::MarkMask;
+use crate::model::{FanOut, Model, Source, Uplink};
+
+/// The model, unless something in it makes no sense, and all complaints.
+pub(super) fn validate(raw: &raw::Config) -> (Option<Model>, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let mask = raw.marks.as_ref().map_or(MarkMask::DEFAULT, |raw| marks::mask(raw, &mut found));
+    let uplinks = uplinks::uplinks(&raw.uplink, mask, &mut found);
+    let fan_outs = fan_outs::fan_outs(&raw.fan_out, &uplinks, &mut found);
+    let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);
+    if raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {
+        found.push(
+            Diagnostic::new("there is nothing to do", 0..0, "no `[[uplink]]`, `[[fan-out]]` or `[replies]`")
+                .hint("`mhnat down` takes back what an earlier file asked for")
+                .follows_from(&["uplink", "fan-out", "replies"]),
+        );
+    }
+    let uplinks: Vec<Uplink> = uplinks.into_iter().map(|known| known.uplink).collect();
+    let forwarding = forwarding(raw, &uplinks, &fan_outs);
+    let model = found.is_empty().then_some(Model { mask, forwarding, uplinks, fan_outs, replies });
+    (model, found)
+}
+
+fn forwarding(raw: &raw::Config, uplinks: &[Uplink], fan_outs: &[FanOut]) -> BTreeSet<Family> {
+    let legs = || uplinks.iter().flat_map(|uplink| &uplink.legs);
+    match raw.forwarding.as_ref().map(|it| *it.get_ref()) {
+        Some(false) => BTreeSet::new(),
+        Some(true) => legs().map(|(family, _)| *family).chain(fan_outs.iter().map(FanOut::family)).collect(),
+        // Translating the sources of what leaves is only of use to those behind this host.
+        None => legs()
+            .filter(|(_, leg)| leg.source != Source::Unchanged)
+            .map(|(family, _)| *family)
+            .chain(fan_outs.iter().map(FanOut::family))
+            .collect(),
+    }
+}

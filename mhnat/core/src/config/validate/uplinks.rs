@@ -1,0 +1,300 @@
+//! `[[uplink]]`: names, interfaces, addresses, gateways, sources and metrics.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::super::raw;
+use super::super::raw::OneOrMany;
+use super::addresses::{Placed, address, is_link_local, words};
+use crate::diagnostic::Diagnostic;
+use crate::family::Family;
+use crate::mark::MarkMask;
+use crate::model::{Leg, Source, Uplink};
+use crate::name::{IfName, NameError, UplinkName};
+use crate::routing::priority::MAX_ADDRESSES;
+use crate::slot::Slot;
+
+/// An uplink with the places of what others may contradict.
+pub(super) struct Known {
+    pub(super) uplink: Uplink,
+    pub(super) addresses: Vec<Placed<IpAddr>>,
+    pub(super) gateways: Vec<Placed<IpAddr>>,
+}
+
+pub(super) fn uplinks(
+    raw: &[Spanned<raw::Uplink>],
+    mask: MarkMask,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Known> {
+    let mut seen = Seen::default();
+    let known = raw.iter().filter_map(|it| uplink(it.get_ref(), &mut seen, found)).collect();
+    let room = usize::try_from(mask.capacity()).unwrap_or(usize::MAX).min(usize::from(Slot::MAX));
+    if let Some(surplus) = raw.get(room) {
+        let hint = if room < usize::from(Slot::MAX) {
+            "give `mask` in `[marks]` more bits"
+        } else {
+            "no host has been seen with so many"
+        };
+        found.push(
+            Diagnostic::new(
+                format!("there are {} uplinks, and marks for {room}", raw.len()),
+                surplus.span(),
+                "no mark is left for this uplink",
+            )
+            .hint(hint),
+        );
+    }
+    known
+}
+
+/// Where a value that must be unique was given first.
+#[derive(Default)]
+struct Seen {
+    names: BTreeMap<String, Range<usize>>,
+    interfaces: BTreeMap<String, Range<usize>>,
+    metrics: BTreeMap<String, Range<usize>>,
+    addresses: BTreeMap<String, Range<usize>>,
+}
+
+fn unique(
+    seen: &mut BTreeMap<String, Range<usize>>,
+    value: &str,
+    span: Range<usize>,
+    what: &str,
+    hint: &str,
+    found: &mut Vec<Diagnostic>,
+) {
+    if let Some(first) = seen.get(value) {
+        found.push(
+            Diagnostic::new(format!("two uplinks have the {what} {value}"), span, "given again here")
+                .related(first.clone(), "given first here")
+                .hint(hint),
+        );
+    } else {
+        seen.insert(value.to_owned(), span);
+    }
+}
+
+fn uplink(raw: &raw::Uplink, seen: &mut Seen, found: &mut Vec<Diagnostic>) -> Option<Known> {
+    let name = raw.name.as_ref().and_then(|it| name(it, found));
+    let interface = raw.interface.as_ref().and_then(|it| interface(it, found));
+    if let (Some(name), Some(text)) = (&name, &raw.name) {
+        unique(&mut seen.names, name.as_str(), text.span(), "name", "each needs a name of its own", found);
+    }
+    if let (Some(interface), Some(text)) = (&interface, &raw.interface) {
+        let hint = "an uplink is recognised by its interface; two next hops on one are not supported";
+        unique(&mut seen.interfaces, interface.as_str(), text.span(), "interface", hint, found);
+    }
+    if let Some(metric) = &raw.metric {
+        let hint = "the lower metric is preferred, so each needs its own";
+        unique(&mut seen.metrics, &metric.get_ref().to_string(), metric.span(), "metric", hint, found);
+    }
+
+    let addresses = addresses(raw.address.as_ref(), found);
+    for it in &addresses {
+        let hint =
+            "an address belongs to one uplink; put one that all of them lead to on a dummy or lo interface";
+        unique(&mut seen.addresses, &it.value.to_string(), it.span.clone(), "address", hint, found);
+    }
+    let gateways = gateways(raw.gateway.as_ref(), &addresses, found);
+    let sources = sources(raw.source.as_ref(), &addresses, found);
+    let legs = Family::ALL
+        .into_iter()
+        .filter_map(|family| {
+            let own: Vec<IpAddr> =
+                addresses.iter().map(|it| it.value).filter(|it| Family::of(*it) == family).collect();
+            let gateway = gateways.iter().map(|it| it.value).find(|it| Family::of(*it) == family);
+            let source = sources.get(&family).copied().unwrap_or(Source::Unchanged);
+            (!own.is_empty()).then_some((family, Leg { addresses: own, gateway, source }))
+        })
+        .collect();
+    let metric = raw.metric.as_ref().and_then(|it| u32::try_from(*it.get_ref()).ok());
+    Some(Known { uplink: Uplink { name: name?, interface: interface?, metric, legs }, addresses, gateways })
+}
+
+fn name(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<UplinkName> {
+    complain(text, "an uplink", "names have lower-case letters, digits and hyphens, such as \"vpn-a\"", found)
+}
+
+/// A word that must be the name of an interface.
+pub(super) fn interface(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<IfName> {
+    complain(text, "an interface", "`ip link` lists the interfaces of this host", found)
+}
+
+fn complain<T: std::str::FromStr<Err = NameError>>(
+    text: &Spanned<String>,
+    what: &str,
+    hint: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    text.get_ref()
+        .parse()
+        .map_err(|error: NameError| {
+            let title = format!("{:?} cannot be the name of {what}", text.get_ref());
+            found.push(Diagnostic::new(title, text.span(), error.to_string()).hint(hint));
+        })
+        .ok()
+}
+
+fn addresses(raw: Option<&Spanned<OneOrMany>>, found: &mut Vec<Diagnostic>) -> Vec<Placed<IpAddr>> {
+    let Some(raw) = raw else { return Vec::new() };
+    let words = words(raw);
+    if words.is_empty() {
+        found.push(
+            Diagnostic::new("an uplink needs an address", raw.span(), "this list is empty")
+                .hint("for example `address = \"198.51.100.2\"`"),
+        );
+    }
+    let mut own: Vec<Placed<IpAddr>> = Vec::new();
+    for word in &words {
+        let Some(it) = address(word, "an address of this host", found) else { continue };
+        if is_link_local(it.value) {
+            found.push(
+                Diagnostic::new(
+                    format!("{} means something on one link only", it.value),
+                    it.span.clone(),
+                    "a link-local address cannot be routed by",
+                )
+                .hint("give the global address of the interface"),
+            );
+        }
+        own.push(it);
+    }
+    for family in Family::ALL {
+        if let Some(ninth) = own.iter().filter(|it| Family::of(it.value) == family).nth(MAX_ADDRESSES) {
+            found.push(Diagnostic::new(
+                format!("an uplink has at most {MAX_ADDRESSES} {family} addresses"),
+                ninth.span.clone(),
+                "one too many",
+            ));
+        }
+    }
+    own
+}
+
+/// At most one for each family, and then one for each family that the uplink has an address of.
+fn gateways(
+    raw: Option<&Spanned<OneOrMany>>,
+    addresses: &[Placed<IpAddr>],
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Placed<IpAddr>> {
+    let Some(raw) = raw else { return Vec::new() };
+    let words = words(raw);
+    let gateways: Vec<Placed<IpAddr>> =
+        words.iter().filter_map(|word| address(word, "a gateway", found)).collect();
+    if gateways.len() < words.len() {
+        return gateways;
+    }
+    one_for_each_family(&gateways, addresses, "gateway", found);
+    for gateway in &gateways {
+        if let Some(own) = addresses.iter().find(|own| own.value == gateway.value) {
+            found.push(
+                Diagnostic::new(
+                    format!("{} is both gateway and address", gateway.value),
+                    gateway.span.clone(),
+                    "the next hop is another host",
+                )
+                .related(own.span.clone(), "this host's address")
+                .hint("leave `gateway` out on a point-to-point interface"),
+            );
+        }
+    }
+    for family in Family::ALL {
+        let has = |list: &[Placed<IpAddr>]| list.iter().any(|it| Family::of(it.value) == family);
+        if has(addresses) && !has(&gateways) {
+            found.push(
+                Diagnostic::new(
+                    format!("the {family} addresses have no gateway"),
+                    raw.span(),
+                    format!("no {family} address here"),
+                )
+                .hint("give one gateway for each family, or none at all on a point-to-point interface"),
+            );
+        }
+    }
+    gateways
+}
+
+fn one_for_each_family(
+    given: &[Placed<IpAddr>],
+    addresses: &[Placed<IpAddr>],
+    what: &str,
+    found: &mut Vec<Diagnostic>,
+) {
+    for family in Family::ALL {
+        let mut own = given.iter().filter(|it| Family::of(it.value) == family);
+        let Some(first) = own.next() else { continue };
+        if let Some(second) = own.next() {
+            found.push(
+                Diagnostic::new(
+                    format!("an uplink has one {family} {what}"),
+                    second.span.clone(),
+                    "one too many",
+                )
+                .related(first.span.clone(), "given first here"),
+            );
+        }
+        if !addresses.is_empty() && !addresses.iter().any(|it| Family::of(it.value) == family) {
+            found.push(
+                Diagnostic::new(
+                    format!("the uplink has no {family} address"),
+                    first.span.clone(),
+                    format!("this {what} is {family}"),
+                )
+                .hint(format!("add this host's {family} address there to `address`"))
+                .follows_from(&["address", "uplink"]),
+            );
+        }
+    }
+}
+
+fn sources(
+    raw: Option<&Spanned<OneOrMany>>,
+    addresses: &[Placed<IpAddr>],
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<Family, Source> {
+    let Some(raw) = raw else { return BTreeMap::new() };
+    let everywhere = |source| Family::ALL.into_iter().map(|family| (family, source)).collect();
+    match raw.get_ref() {
+        OneOrMany::One(word) if word == "masquerade" => return everywhere(Source::Masquerade),
+        OneOrMany::One(word) if word == "none" => return BTreeMap::new(),
+        OneOrMany::One(word) if word.parse::<IpAddr>().is_err() && !word.contains(['.', ':']) => {
+            let meant = super::super::words::nearest(word, ["masquerade", "none"].into_iter());
+            let label = meant.map_or_else(
+                || "expected `masquerade`, `none` or an address".to_owned(),
+                |meant| format!("perhaps `{meant}` was meant"),
+            );
+            found.push(
+                Diagnostic::new(format!("{word:?} is not a source"), raw.span(), label)
+                    .hint("expected `masquerade`, `none`, an address, or a list with one for each family"),
+            );
+            return BTreeMap::new();
+        }
+        OneOrMany::One(_) | OneOrMany::Many(_) => {}
+    }
+    let words = words(raw);
+    if words.is_empty() {
+        found.push(
+            Diagnostic::new("`source` names no address", raw.span(), "this list is empty")
+                .hint("write `source = \"none\"` to leave sources as they are"),
+        );
+    }
+    if let Some(alone) = words.iter().find(|it| matches!(it.value, "masquerade" | "none")) {
+        found.push(
+            Diagnostic::new(
+                format!("`{}` is for both families, so it stands alone", alone.value),
+                alone.span.clone(),
+                "expected an IPv4 or IPv6 address in this list",
+            )
+            .hint(format!("write `source = \"{}\"`", alone.value)),
+        );
+        return BTreeMap::new();
+    }
+    let given: Vec<Placed<IpAddr>> =
+        words.iter().filter_map(|word| address(word, "a source address", found)).collect();
+    one_for_each_family(&given, addresses, "source", found);
+    given.iter().map(|it| (Family::of(it.value), Source::Fixed(it.value))).collect()
+}

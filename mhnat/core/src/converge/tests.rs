@@ -1,0 +1,99 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::family::Family;
+use crate::routing::{Action, Selector, TableId};
+use crate::slot::Slot;
+
+fn rule() -> impl Strategy<Value = Rule> {
+    (0..3u8, 1..4u8, any::<bool>()).prop_map(|(action, slot, v6)| {
+        let table = TableId::of(Slot::new(slot).unwrap());
+        Rule {
+            action: match action {
+                0 => Action::LookupWithoutDefault(TableId::MAIN),
+                1 => Action::Lookup(table),
+                _ => Action::Unreachable,
+            },
+            priority: 100 * u32::from(slot) + u32::from(action),
+            selector: Selector::Mark { mark: u32::from(slot), mask: 0xff },
+            family: if v6 { Family::V6 } else { Family::V4 },
+        }
+    })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    (1..4u8, 1..3u32, 0..3u8).prop_map(|(slot, metric, device)| Route {
+        table: TableId::of(Slot::new(slot).unwrap()),
+        family: Family::V4,
+        metric,
+        device: format!("eth{device}").parse().unwrap(),
+        gateway: None,
+        source: None,
+    })
+}
+
+/// The kernel holds one route for each key.
+fn one_for_each_key(routes: Vec<Route>) -> BTreeSet<Route> {
+    let mut keys = BTreeSet::new();
+    routes.into_iter().filter(|route| keys.insert(route.key())).collect()
+}
+
+fn routing() -> impl Strategy<Value = Routing> {
+    (prop::collection::btree_set(rule(), 0..8), prop::collection::vec(route(), 0..8))
+        .prop_map(|(rules, routes)| Routing { rules, routes: one_for_each_key(routes) })
+}
+
+/// What the kernel does with the steps; an error where it would refuse one.
+fn run(mut state: Routing, steps: &[Step]) -> Result<Routing, String> {
+    for step in steps {
+        let done = match step.clone() {
+            Step::PutRoute(route) => {
+                state.routes.retain(|old| old.key() != route.key());
+                state.routes.insert(route)
+            }
+            Step::AddRule(rule) => state.rules.insert(rule),
+            Step::DeleteRule(rule) => state.rules.remove(&rule),
+            Step::DeleteRoute(route) => state.routes.remove(&route),
+        };
+        if !done {
+            return Err(format!("{step:?}"));
+        }
+    }
+    Ok(state)
+}
+
+proptest! {
+    #[test]
+    fn the_steps_lead_from_any_state_to_any_other(from in routing(), to in routing()) {
+        let steps = steps(&from, &to);
+        let all: Vec<Step> = steps.before_ruleset.into_iter().chain(steps.after_ruleset).collect();
+        prop_assert_eq!(run(from, &all), Ok(to));
+    }
+
+    #[test]
+    fn nothing_is_missing_while_the_ruleset_is_replaced(from in routing(), to in routing()) {
+        let half = run(from.clone(), &steps(&from, &to).before_ruleset).unwrap();
+        prop_assert!(half.rules.is_superset(&from.rules) && half.rules.is_superset(&to.rules));
+        prop_assert!(half.routes.is_superset(&to.routes));
+    }
+
+    #[test]
+    fn no_guard_stands_without_its_lookup(from in routing(), to in routing()) {
+        let steps = steps(&from, &to);
+        let added: Vec<_> = steps.before_ruleset.iter().filter_map(|step| match step {
+            Step::AddRule(rule) => Some(rule.action == Action::Unreachable),
+            _ => None,
+        }).collect();
+        prop_assert!(added.is_sorted());
+        let deleted: Vec<_> = steps.after_ruleset.iter().filter_map(|step| match step {
+            Step::DeleteRule(rule) => Some(rule.action != Action::Unreachable),
+            _ => None,
+        }).collect();
+        prop_assert!(deleted.is_sorted());
+    }
+
+    #[test]
+    fn a_state_that_holds_is_left_alone(state in routing()) {
+        prop_assert_eq!(steps(&state, &state), Steps::default());
+    }
+}

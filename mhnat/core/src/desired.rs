@@ -1,0 +1,101 @@
+//! The desired state: everything that the kernel should hold for a model.
+
+mod answers;
+mod fan_out;
+mod policy;
+mod ruleset;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::family::Family;
+use crate::link::Availability;
+use crate::mark::Mark;
+use crate::model::{Leg, Model, Uplink};
+use crate::name::UplinkName;
+use crate::nft::Ruleset;
+use crate::routing::{Route, Rule};
+use crate::slot::{Slot, Slots};
+use crate::sysctl::Demand;
+
+/// Everything that the kernel should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Desired {
+    /// The content of our nft table.
+    pub ruleset: Ruleset,
+    /// Our policy rules.
+    pub rules: BTreeSet<Rule>,
+    /// Our routes.
+    pub routes: BTreeSet<Route>,
+    /// What the kernel's settings must allow.
+    pub sysctls: BTreeSet<Demand>,
+}
+
+/// Derives the desired state. The same arguments give the same state, to the byte.
+pub fn desired(model: &Model, slots: &Slots, availability: &Availability) -> Desired {
+    let context = Context { model, slots, availability };
+    Desired {
+        ruleset: ruleset::ruleset(&context),
+        rules: policy::rules(&context),
+        routes: policy::routes(&context),
+        sysctls: sysctls(model),
+    }
+}
+
+/// What every part of the derivation reads.
+struct Context<'a> {
+    model: &'a Model,
+    slots: &'a Slots,
+    availability: &'a Availability,
+}
+
+/// An uplink with the numbers that follow from its slot.
+#[derive(Clone, Copy)]
+struct Numbered<'a> {
+    uplink: &'a Uplink,
+    slot: Slot,
+    mark: Mark,
+}
+
+impl<'a> Context<'a> {
+    /// Every uplink with its numbers, in the order of the file.
+    fn uplinks(&self) -> impl Iterator<Item = Numbered<'a>> {
+        let (model, slots) = (self.model, self.slots);
+        model.uplinks.iter().filter_map(move |uplink| {
+            let slot = slots.get(&uplink.name)?;
+            Some(Numbered { uplink, slot, mark: model.mask.mark(slot)? })
+        })
+    }
+
+    /// The uplinks that have a leg in this family, with it.
+    fn legs(&self, family: Family) -> impl Iterator<Item = (Numbered<'a>, &'a Leg)> {
+        self.uplinks().filter_map(move |it| it.uplink.legs.get(&family).map(|leg| (it, leg)))
+    }
+
+    /// The uplinks whose mark is set on packets of this family.
+    fn marked(&self, family: Family) -> BTreeSet<&'a UplinkName> {
+        let (_, answering) = self.model.replies.marked();
+        let fan_outs = self.model.fan_outs.iter().filter(|it| it.family() == family);
+        self.legs(family)
+            .map(|(it, _)| it.uplink)
+            .filter(|uplink| answering.contains(&uplink.interface))
+            .map(|uplink| &uplink.name)
+            .chain(fan_outs.filter_map(|it| it.uplink.as_ref()))
+            .collect()
+    }
+}
+
+fn sysctls(model: &Model) -> BTreeSet<Demand> {
+    // Answers to a fan-out, and requests to an address of another link, come in where the route back to
+    // their source does not point.
+    let loose = model
+        .uplinks
+        .iter()
+        .filter(|uplink| uplink.legs.contains_key(&Family::V4))
+        .map(|uplink| Demand::LooseReversePath(uplink.interface.clone()));
+    loose.chain(model.forwarding.iter().map(|family| Demand::Forwarding(*family))).collect()
+}
+
+#[cfg(test)]
+mod tests;

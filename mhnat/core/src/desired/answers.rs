@@ -1,0 +1,112 @@
+//! Answers of this host's own servers: from the address that was asked, by the link that was asked.
+//!
+//! A TCP answer carries the address that was asked, so the policy rules by address find its link; the mark
+//! is for addresses that no link owns. A datagram from a socket bound to the wildcard address gets its
+//! source from the route to the client. So a datagram for any of our addresses is translated to just that
+//! source, conntrack then takes the answer for an answer, and translates it back to what was asked.
+
+use std::net::IpAddr;
+
+use super::Context;
+use super::ruleset::{Part, mark_chain, quoted, rule};
+use crate::family::Family;
+use crate::model::UdpReplies;
+use crate::nft::{Chain, Map, Rule, Set};
+
+/// The chain for datagrams to one of our own addresses.
+const ASKED: &str = "asked_by_udp";
+
+pub(super) fn part(context: &Context<'_>) -> Part {
+    let mut part = Part::default();
+    remember_uplinks(&mut part, context);
+    if let Some(udp) = &context.model.replies.udp {
+        let translations = match udp {
+            UdpReplies::Mark(_) => anchors(context),
+            UdpReplies::Redirect(_) => {
+                vec![rule("redirect", "answers: datagrams go to the first address of the interface")]
+            }
+        };
+        if !translations.is_empty() {
+            translate_datagrams(&mut part, udp, translations);
+        }
+    }
+    part
+}
+
+/// Connections remember the uplink that they came by, and their answers are marked with it.
+fn remember_uplinks(part: &mut Part, context: &Context<'_>) {
+    let (protocols, interfaces) = context.model.replies.marked();
+    let mut came_by = Vec::new();
+    let mut leave_by = Vec::new();
+    for it in context.uplinks().filter(|it| interfaces.contains(&it.uplink.interface)) {
+        let name = &it.uplink.name;
+        let chain = format!("came_by_{name}");
+        came_by.push((quoted(&it.uplink.interface), format!("goto {chain}")));
+        leave_by.push((it.mark.to_string(), format!("goto {}", mark_chain(name))));
+        part.chains.push(Chain {
+            name: chain,
+            hook: None,
+            rules: vec![rule(
+                format!("ct mark set ct mark & {:#010x} | {}", !it.mark.mask().bits(), it.mark),
+                format!("answers: this connection came by uplink {name}"),
+            )],
+        });
+    }
+    if came_by.is_empty() {
+        return;
+    }
+    let protocols = protocols.into_iter().collect::<Vec<_>>().join(", ");
+    // Only the first packet of a connection: a packet of one that this host opened may come in anywhere.
+    part.mark_prerouting.push(rule(
+        format!("ct state new meta l4proto {{ {protocols} }} iifname vmap @came_by"),
+        "answers: a new connection remembers the uplink that it came by",
+    ));
+    part.mark_output.push(rule(
+        format!("ct mark & {} vmap @leave_by", context.model.mask),
+        "answers: this host's packets leave by the uplink that the connection came by",
+    ));
+    part.maps.push(Map { name: "came_by".into(), key: "ifname", value: "verdict", elements: came_by });
+    part.maps.push(Map { name: "leave_by".into(), key: "mark", value: "verdict", elements: leave_by });
+}
+
+fn translate_datagrams(part: &mut Part, udp: &UdpReplies, translations: Vec<Rule>) {
+    part.sets.push(Set {
+        name: "asked_on".to_owned(),
+        key: "ifname",
+        elements: udp.interfaces().iter().map(quoted).collect(),
+    });
+    part.nat_prerouting.push(rule(
+        format!("iifname @asked_on meta l4proto udp fib daddr type local goto {ASKED}"),
+        "answers: datagrams to any address of this host are answered from it",
+    ));
+    let mut rules = vec![rule(
+        "socket wildcard 0 return",
+        "answers: a server bound to one address answers from it by itself",
+    )];
+    rules.extend(translations);
+    part.chains.push(Chain { name: ASKED.to_owned(), hook: None, rules });
+}
+
+/// Translations to the source that the kernel gives to an answer before anything has marked it: that of the
+/// preferred route in our default table, which carries it as `src`.
+fn anchors(context: &Context<'_>) -> Vec<Rule> {
+    Family::ALL
+        .into_iter()
+        .filter_map(|family| {
+            let anchor = anchor(context, family)?;
+            Some(rule(
+                format!("dnat {} to {anchor}", family.nft_keyword()),
+                format!("answers: {family} datagrams go to the address that a wildcard socket answers from"),
+            ))
+        })
+        .collect()
+}
+
+fn anchor(context: &Context<'_>, family: Family) -> Option<IpAddr> {
+    context
+        .legs(family)
+        .filter(|(it, _)| context.availability.usable(it.uplink, family))
+        .filter_map(|(it, leg)| Some((it.uplink.metric?, leg.preferred()?)))
+        .min()
+        .map(|(_, address)| address)
+}

@@ -1,0 +1,80 @@
+//! Policy routing: which table a packet asks, and what each table holds.
+//!
+//! ```text
+//! 10000   lookup main suppress_prefixlength 0    what this host reaches directly or by a route of its own
+//! 101xx   fwmark MARK lookup TABLE, unreachable  packets for which an uplink was chosen
+//! 11xxx   from ADDRESS lookup TABLE, unreachable packets that carry an uplink's address
+//! 15900   lookup 10900                           everything else: default routes by metric
+//! ```
+//!
+//! Marks come before addresses: an answer is marked while it still carries the address of the preferred
+//! uplink, and only translated to the address that was asked after it has been routed. The guard behind each
+//! lookup keeps packets of a lost uplink from leaving by another with a source that is not that one's.
+
+use std::collections::BTreeSet;
+
+use super::Context;
+use crate::family::Family;
+use crate::model::UdpReplies;
+use crate::routing::{Action, ONLY_METRIC, Route, Rule, Selector, TableId, priority};
+
+pub(super) fn rules(context: &Context<'_>) -> BTreeSet<Rule> {
+    Family::ALL.into_iter().flat_map(|family| family_rules(context, family)).collect()
+}
+
+fn family_rules(context: &Context<'_>, family: Family) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let mut add = |priority, selector, action| rules.push(Rule { action, priority, selector, family });
+    let marked = context.marked(family);
+    for (it, leg) in context.legs(family) {
+        let table = TableId::of(it.slot);
+        if marked.contains(&it.uplink.name) {
+            let selector = Selector::Mark { mark: it.mark.bits(), mask: it.mark.mask().bits() };
+            let priority = priority::by_mark(it.slot);
+            add(priority, selector, Action::Lookup(table));
+            add(priority + 1, selector, Action::Unreachable);
+        }
+        for (index, address) in (0..).zip(&leg.addresses) {
+            let priority = priority::by_address(it.slot, index);
+            add(priority, Selector::From(*address), Action::Lookup(table));
+            add(priority + 1, Selector::From(*address), Action::Unreachable);
+        }
+    }
+    if context.legs(family).any(|(it, _)| it.uplink.metric.is_some()) {
+        add(priority::DEFAULT, Selector::All, Action::Lookup(TableId::DEFAULT));
+    }
+    if context.legs(family).next().is_some() {
+        add(priority::MAIN, Selector::All, Action::LookupWithoutDefault(TableId::MAIN));
+    }
+    rules
+}
+
+pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
+    let mut routes = BTreeSet::new();
+    for family in Family::ALL {
+        for (it, leg) in context.legs(family).filter(|(it, _)| context.availability.usable(it.uplink, family))
+        {
+            let mut add = |table, metric| {
+                routes.insert(Route {
+                    table,
+                    family,
+                    metric,
+                    device: it.uplink.interface.clone(),
+                    gateway: leg.gateway,
+                    // `redirect` translates to the interface's own first address, so that the kernel's own
+                    // choice of a source must stand.
+                    source: leg.preferred().filter(|_| !redirected(context, it.uplink)),
+                })
+            };
+            add(TableId::of(it.slot), ONLY_METRIC);
+            if let Some(metric) = it.uplink.metric {
+                add(TableId::DEFAULT, metric);
+            }
+        }
+    }
+    routes
+}
+
+fn redirected(context: &Context<'_>, uplink: &crate::model::Uplink) -> bool {
+    matches!(&context.model.replies.udp, Some(UdpReplies::Redirect(on)) if on.contains(&uplink.interface))
+}

@@ -1,0 +1,143 @@
+//! The nft table: chains are put together here, from what each mode contributes.
+//!
+//! Chains and their priorities: marks are set at -150 (where nft calls it `mangle`), after conntrack (-200)
+//! has found the connection and before NAT (-100) changes addresses and the packet is routed.
+
+use std::collections::BTreeSet;
+
+use super::{Context, answers, fan_out};
+use crate::family::Family;
+use crate::model::Source;
+use crate::name::UplinkName;
+use crate::nft::{Chain, Hook, Map, Rule, Ruleset, Set};
+
+const MARK: i32 = -150;
+const DESTINATION: i32 = -100;
+const SOURCE: i32 = 100;
+
+/// What a mode adds to the table.
+#[derive(Default)]
+pub(super) struct Part {
+    pub(super) sets: Vec<Set>,
+    pub(super) maps: Vec<Map>,
+    /// Chains that the mode's own verdicts lead to.
+    pub(super) chains: Vec<Chain>,
+    /// Marks on what comes in.
+    pub(super) mark_prerouting: Vec<Rule>,
+    /// Marks on what this host sends.
+    pub(super) mark_output: Vec<Rule>,
+    /// Destinations of what comes in.
+    pub(super) nat_prerouting: Vec<Rule>,
+    /// Destinations of what this host sends.
+    pub(super) nat_output: Vec<Rule>,
+    /// Sources of what leaves.
+    pub(super) nat_postrouting: Vec<Rule>,
+}
+
+/// The chain that marks a packet with an uplink.
+pub(super) fn mark_chain(uplink: &UplinkName) -> String {
+    format!("mark_{uplink}")
+}
+
+/// An interface or other word between the quotes that nft wants.
+pub(super) fn quoted(word: impl std::fmt::Display) -> String {
+    format!("\"{word}\"")
+}
+
+pub(super) fn rule(text: impl Into<String>, comment: impl Into<String>) -> Rule {
+    Rule { text: text.into(), comment: comment.into() }
+}
+
+pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
+    // The order of parts is the order of rules in a chain. A fan-out's source comes before the uplink's.
+    let parts = [fan_out::part(context), answers::part(context), sources(context)];
+    let mut out = Ruleset::default();
+    let mut called = mark_chains(context);
+    let mut mark_prerouting = base("mark_prerouting", "filter", "prerouting", MARK);
+    // Only a chain of type `route` has the packet routed again when its mark changes.
+    let mut mark_output = base("mark_output", "route", "output", MARK);
+    let mut nat_prerouting = base("nat_prerouting", "nat", "prerouting", DESTINATION);
+    let mut nat_output = base("nat_output", "nat", "output", DESTINATION);
+    let mut nat_postrouting = base("nat_postrouting", "nat", "postrouting", SOURCE);
+    for part in parts {
+        out.sets.extend(part.sets);
+        out.maps.extend(part.maps);
+        called.extend(part.chains);
+        mark_prerouting.rules.extend(part.mark_prerouting);
+        mark_output.rules.extend(part.mark_output);
+        nat_prerouting.rules.extend(part.nat_prerouting);
+        nat_output.rules.extend(part.nat_output);
+        nat_postrouting.rules.extend(part.nat_postrouting);
+    }
+    out.chains.extend(
+        [mark_prerouting, mark_output, nat_prerouting, nat_output, nat_postrouting]
+            .into_iter()
+            .filter(|chain| !chain.rules.is_empty()),
+    );
+    // Last, because a replacement keeps base chains and makes these anew: so the listing stays the same.
+    out.chains.extend(called);
+    out
+}
+
+fn base(name: &str, kind: &'static str, hook: &'static str, priority: i32) -> Chain {
+    Chain { name: name.to_owned(), hook: Some(Hook { kind, hook, priority }), rules: Vec::new() }
+}
+
+/// One chain for each uplink whose mark is used. The bits outside the mask stay: constants of one register
+/// load everywhere, arithmetic of two marks does not before nft 1.1 and Linux 6.18.
+fn mark_chains(context: &Context<'_>) -> Vec<Chain> {
+    let used: BTreeSet<&UplinkName> =
+        Family::ALL.into_iter().flat_map(|family| context.marked(family)).collect();
+    context
+        .uplinks()
+        .filter(|it| used.contains(&it.uplink.name))
+        .map(|it| Chain {
+            name: mark_chain(&it.uplink.name),
+            hook: None,
+            rules: vec![rule(
+                format!("meta mark set meta mark & {:#010x} | {}", !it.mark.mask().bits(), it.mark),
+                format!("mark: this packet belongs to uplink {}", it.uplink.name),
+            )],
+        })
+        .collect()
+}
+
+/// Source translation of everything that leaves by an uplink.
+fn sources(context: &Context<'_>) -> Part {
+    let mut part = Part::default();
+    let mut masquerading = BTreeSet::new();
+    for family in Family::ALL {
+        let mut fixed = Vec::new();
+        for (it, leg) in context.legs(family) {
+            match leg.source {
+                Source::Unchanged => {}
+                Source::Masquerade => {
+                    masquerading.insert(quoted(&it.uplink.interface));
+                }
+                Source::Fixed(address) => fixed.push((quoted(&it.uplink.interface), address.to_string())),
+            }
+        }
+        if fixed.is_empty() {
+            continue;
+        }
+        let map = format!("uplink_source_{}", family.digit());
+        part.nat_postrouting.push(rule(
+            format!("snat {} to oifname map @{map}", family.nft_keyword()),
+            format!("uplink: {family} packets take the fixed source of the uplink that they leave by"),
+        ));
+        part.maps.push(Map { name: map, key: "ifname", value: family.nft_address_type(), elements: fixed });
+    }
+    if !masquerading.is_empty() {
+        // A source that the device itself owns stays: a server's second address is there on purpose.
+        part.nat_postrouting.push(rule(
+            "oifname @masquerade_on fib saddr . oif type != local masquerade",
+            "uplink: packets take the address of the uplink that they leave by",
+        ));
+        part.sets.push(Set {
+            name: "masquerade_on".to_owned(),
+            key: "ifname",
+            elements: masquerading.into_iter().collect(),
+        });
+    }
+    part
+}

@@ -1,0 +1,279 @@
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::link::{Link, Links, lacking_gateway};
+use crate::routing::{Action, Selector};
+use crate::{config, render};
+
+fn model(text: &str) -> Model {
+    config::read(text.as_bytes()).unwrap()
+}
+
+fn slots(model: &Model) -> Slots {
+    let names = model.uplinks.iter().map(|uplink| &uplink.name);
+    Slots::allocate(names, &Slots::default(), model.mask.capacity())
+}
+
+fn plan(text: &str, availability: &Availability) -> Desired {
+    let model = model(text);
+    desired(&model, &slots(&model), availability)
+}
+
+#[rstest]
+#[case::fan_out("fan-out", include_str!("../../../examples/fan-out.toml"))]
+#[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
+#[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
+#[case::uplink("uplink", include_str!("../../../examples/uplink.toml"))]
+fn plans_of_the_examples(#[case] name: &str, #[case] text: &str) {
+    insta::assert_snapshot!(name, render::plan(&plan(text, &Availability::full())));
+}
+
+const MARK: &str = include_str!("../../../examples/replies-mark.toml");
+
+/// Both links of the example, as they are when all is well.
+fn links() -> Links {
+    let link = |addresses: [&str; 2]| Link {
+        up: true,
+        carrier: true,
+        addresses: addresses.iter().map(|it| it.parse().unwrap()).collect(),
+        ..Link::default()
+    };
+    Links::from([
+        ("eth0".parse().unwrap(), link(["192.0.2.2", "2001:db8:1::2"])),
+        ("eth1".parse().unwrap(), link(["198.51.100.2", "2001:db8:2::2"])),
+    ])
+}
+
+fn devices(plan: &Desired, family: Family) -> BTreeSet<&str> {
+    plan.routes.iter().filter(|it| it.family == family).map(|it| it.device.as_str()).collect()
+}
+
+#[rstest]
+#[case::all_well(|_: &mut Link| {}, &["eth0", "eth1"], &["eth0", "eth1"])]
+#[case::down(|it: &mut Link| it.up = false, &["eth1"], &["eth1"])]
+#[case::no_carrier(|it: &mut Link| it.carrier = false, &["eth1"], &["eth1"])]
+#[case::address_gone(|it: &mut Link| { it.addresses.remove(&"192.0.2.2".parse().unwrap()); }, &["eth1"], &["eth0", "eth1"])]
+#[case::detection(|it: &mut Link| {
+    let address = "2001:db8:1::2".parse().unwrap();
+    it.addresses.remove(&address);
+    it.tentative.insert(address);
+}, &["eth0", "eth1"], &["eth1"])]
+fn a_leg_that_cannot_carry_packets_has_no_routes(
+    #[case] change: fn(&mut Link),
+    #[case] v4: &[&str],
+    #[case] v6: &[&str],
+) {
+    let model = model(MARK);
+    let mut links = links();
+    links.get_mut(&"eth0".parse().unwrap()).map(change).unwrap();
+    let plan = desired(&model, &slots(&model), &Availability::observe(&model, &links));
+    assert_eq!(devices(&plan, Family::V4), v4.iter().copied().collect());
+    assert_eq!(devices(&plan, Family::V6), v6.iter().copied().collect());
+    assert_eq!(plan.rules, desired(&model, &slots(&model), &Availability::full()).rules, "guards stay");
+}
+
+#[test]
+fn answers_follow_the_preferred_uplink_that_is_usable() {
+    let model = model(MARK);
+    let mut links = links();
+    links.remove(&"eth0".parse().unwrap());
+    let text = desired(&model, &slots(&model), &Availability::observe(&model, &links)).ruleset.text();
+    assert!(
+        text.contains("dnat ip to 198.51.100.2 ") && text.contains("dnat ip6 to 2001:db8:2::2 "),
+        "{text}"
+    );
+    links.clear();
+    let text = desired(&model, &slots(&model), &Availability::observe(&model, &links)).ruleset.text();
+    assert!(!text.contains("dnat"), "nothing to answer from: {text}");
+}
+
+#[rstest]
+#[case::ethernet(false, &[("u", Family::V4)])]
+#[case::point_to_point(true, &[])]
+fn a_leg_without_gateway_is_for_point_to_point(
+    #[case] point_to_point: bool,
+    #[case] lacking: &[(&str, Family)],
+) {
+    let model = model("[[uplink]]\nname = \"u\"\ninterface = \"eth0\"\naddress = \"192.0.2.2\"\n");
+    let mut links = links();
+    links.values_mut().for_each(|link| link.point_to_point = point_to_point);
+    let found = lacking_gateway(&model, &links);
+    assert_eq!(found.iter().map(|(name, family)| (name.as_str(), *family)).collect::<Vec<_>>(), lacking);
+}
+
+#[test]
+fn marks_stay_inside_a_mask_of_the_users() {
+    let text = format!("{MARK}\n[marks]\nmask = \"0x0f000000\"\n");
+    let plan = plan(&text, &Availability::full());
+    let ruleset = plan.ruleset.text();
+    assert!(ruleset.contains("meta mark set meta mark & 0xf0ffffff | 0x01000000"), "{ruleset}");
+    assert!(ruleset.contains("ct mark & 0x0f000000 vmap @leave_by"), "{ruleset}");
+    assert!(plan.rules.iter().all(|rule| match rule.selector {
+        Selector::Mark { mark, mask } => mask == 0x0f00_0000 && mark & !mask == 0 && mark != 0,
+        Selector::All | Selector::From(_) => true,
+    }));
+}
+
+#[test]
+fn a_thousand_fan_outs_need_the_rules_of_one() {
+    let uplink = "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"10.0.0.2\"\nmetric = 1\n";
+    let fan_outs = |count: u16| {
+        let mut text = uplink.to_owned();
+        for n in 0..count {
+            let [high, low] = n.to_be_bytes();
+            let _ = writeln!(
+                text,
+                "[[fan-out]]\ndummy = \"198.18.{high}.{low}\"\nto = \"10.9.{high}.{low}\"\n\
+                 source = \"10.8.{high}.{low}\"\nuplink = \"a\""
+            );
+        }
+        plan(&text, &Availability::full())
+    };
+    let (one, thousand) = (fan_outs(1), fan_outs(1000));
+    assert_eq!(one.ruleset.chains, thousand.ruleset.chains);
+    assert_eq!((one.rules, one.routes), (thousand.rules, thousand.routes));
+}
+
+/// A configuration of any shape that validation accepts.
+fn any_config() -> impl Strategy<Value = String> {
+    let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4u8);
+    let replies = (0..3u8, any::<bool>());
+    let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>());
+    (prop::collection::vec(uplink, 1..6), prop::collection::vec(fan_out, 0..6), replies).prop_map(
+        |(uplinks, fan_outs, (udp, tcp))| {
+            let mut text = String::new();
+            for (n, (v4, v6, metric, gateway, source)) in uplinks.iter().enumerate() {
+                let both = |four: String, six: String| {
+                    let four = (*v4 || !*v6).then_some(four);
+                    let six = v6.then_some(six);
+                    let list: Vec<String> =
+                        [four, six].into_iter().flatten().map(|it| format!("\"{it}\"")).collect();
+                    format!("[{}]", list.join(", "))
+                };
+                let _ = writeln!(text, "[[uplink]]\nname = \"u{n}\"\ninterface = \"eth{n}\"");
+                let _ =
+                    writeln!(text, "address = {}", both(format!("10.{n}.0.2"), format!("2001:db8:{n}::2")));
+                if *gateway {
+                    let next = both(format!("10.{n}.0.1"), "fe80::1".to_owned());
+                    let _ = writeln!(text, "gateway = {next}");
+                }
+                if *metric {
+                    let _ = writeln!(text, "metric = {}", 100 - n);
+                }
+                match source {
+                    0 => {}
+                    1 => text.push_str("source = \"none\"\n"),
+                    2 => text.push_str("source = \"masquerade\"\n"),
+                    _ => {
+                        let own = both(format!("203.0.113.{n}"), format!("2001:db8:113::{n}"));
+                        let _ = writeln!(text, "source = {own}");
+                    }
+                }
+            }
+            for (n, (source, named, index)) in fan_outs.iter().enumerate() {
+                let (name, (v4, v6, ..)) = {
+                    let at = index.index(uplinks.len());
+                    (at, uplinks[at])
+                };
+                let (dummy, to, from) = if v4 || !v6 {
+                    ("192.0.2", "198.51.100", "203.0.113")
+                } else {
+                    ("2001:db8:ff:", "2001:db8:99:", "2001:db8:98:")
+                };
+                let dot = if v4 || !v6 { "." } else { ":" };
+                let n = n + 1;
+                let _ = writeln!(text, "[[fan-out]]\ndummy = \"{dummy}{dot}{n}\"\nto = \"{to}{dot}{n}\"");
+                if *source {
+                    let _ = writeln!(text, "source = \"{from}{dot}{n}\"");
+                }
+                if *named {
+                    let _ = writeln!(text, "uplink = \"u{name}\"");
+                }
+            }
+            match udp {
+                0 => {}
+                1 => text.push_str("[replies]\nudp = \"mark\"\n"),
+                _ => text.push_str("[replies]\nudp = \"redirect\"\ninterfaces = [\"eth0\"]\n"),
+            }
+            if tcp && udp == 1 {
+                text.push_str("tcp = \"mark\"\n");
+            }
+            text
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn planning_is_deterministic_and_keeps_its_promises(text in any_config()) {
+        let Ok(model) = config::read(text.as_bytes()) else {
+            // `mark` wants a metric in each family, which chance may not give.
+            prop_assume!(text.contains("\"mark\""));
+            return Ok(());
+        };
+        let slots = slots(&model);
+        let plan = desired(&model, &slots, &Availability::full());
+        prop_assert_eq!(&plan, &desired(&model, &slots, &Availability::full()));
+        prop_assert_eq!(render::plan(&plan), render::plan(&plan.clone()));
+
+        // Rules are told apart by priority, routes by their key, nft rules by comment.
+        let places: BTreeSet<_> = plan.rules.iter().map(|rule| (rule.family, rule.priority)).collect();
+        prop_assert_eq!(places.len(), plan.rules.len());
+        let keys: BTreeSet<_> = plan.routes.iter().map(|route| route.key()).collect();
+        prop_assert_eq!(keys.len(), plan.routes.len());
+        let rules: Vec<_> = plan.ruleset.chains.iter().flat_map(|chain| &chain.rules).collect();
+        let comments: BTreeSet<_> = rules.iter().map(|rule| &rule.comment).collect();
+        prop_assert_eq!(comments.len(), rules.len());
+        prop_assert!(comments.iter().all(|comment| comment.len() <= 128));
+
+        // Behind each lookup by mark or address stands its guard.
+        for rule in plan.rules.iter().filter(|rule| rule.selector != Selector::All) {
+            let other = match rule.action {
+                Action::Lookup(_) => rule.priority + 1,
+                _ => rule.priority - 1,
+            };
+            let behind = plan.rules.iter().any(|it| {
+                it.priority == other && it.family == rule.family && it.selector == rule.selector
+            });
+            prop_assert!(behind, "{} stands alone", rule);
+        }
+
+        // Every chain that a verdict names exists, every map and set that a rule names exists.
+        let text = plan.ruleset.text();
+        for word in text.split_whitespace().filter_map(|word| word.strip_prefix('@')) {
+            let declared = plan.ruleset.sets.iter().any(|set| set.name == word)
+                || plan.ruleset.maps.iter().any(|map| map.name == word);
+            prop_assert!(declared, "{} in {}", word, text);
+        }
+        for map in plan.ruleset.maps.iter().filter(|map| map.value == "verdict") {
+            for (_, verdict) in &map.elements {
+                let chain = verdict.trim_start_matches("goto ");
+                prop_assert!(plan.ruleset.chains.iter().any(|it| it.name == chain), "{} in {}", chain, text);
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[\\[\\]a-z\"=.:0-9 \n,#{}-]{0,200}") {
+        let _ = config::read(text.as_bytes());
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_makes_the_reader_panic(
+        at in any::<prop::sample::Index>(),
+        len in 0..12usize,
+        put in "[\\[\\]a-z\"=.:0-9 \n]{0,6}",
+    ) {
+        let mut text = MARK.to_owned();
+        let start = at.index(text.len());
+        let end = (start + len).min(text.len());
+        text.replace_range(start..end, &put);
+        if let Err(config::Rejected::Wrong { source, diagnostics }) = config::read(text.as_bytes()) {
+            prop_assert!(!diagnostics.is_empty());
+            let _ = crate::diagnostic::render("x.toml", &source, &diagnostics, crate::diagnostic::Colour::Never);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The model: what a valid configuration says, with nothing left to check.
+//!
+//! Only [`crate::config`] builds it, so every reader may rely on what is written at the fields.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::family::Family;
+use crate::mark::MarkMask;
+use crate::name::{IfName, UplinkName};
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Model {
+    /// The bits of packet and connection marks that are ours; enough of them for all uplinks.
+    pub mask: MarkMask,
+    /// Whether packets may be forwarded for each family: what the file says, or what its content implies.
+    pub forwarding: BTreeSet<Family>,
+    /// In the order of the file. Names, interfaces, addresses and metrics are unique.
+    pub uplinks: Vec<Uplink>,
+    /// In the order of the file. Dummy addresses are unique and belong to nobody else.
+    pub fan_outs: Vec<FanOut>,
+    /// How answers find their way.
+    pub replies: Replies,
+}
+
+impl Model {
+    /// The uplink of that name.
+    pub fn uplink(&self, name: &UplinkName) -> Option<&Uplink> {
+        self.uplinks.iter().find(|uplink| uplink.name == *name)
+    }
+}
+
+/// A way out of this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Uplink {
+    /// Its name in the file, in comments and in chains.
+    pub name: UplinkName,
+    /// The device that it uses, alone.
+    pub interface: IfName,
+    /// Its place among the default routes, lower preferred, never zero. Without one, only what names the
+    /// uplink or its address uses it.
+    pub metric: Option<u32>,
+    /// What it has in each family; at least one.
+    pub legs: BTreeMap<Family, Leg>,
+}
+
+/// One family of an uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leg {
+    /// The addresses that this host has there, all of one family, at least one; the first is the source of
+    /// what this host itself sends.
+    pub addresses: Vec<IpAddr>,
+    /// The next hop, or nothing on a point-to-point device.
+    pub gateway: Option<IpAddr>,
+    /// What leaving packets get as their source.
+    pub source: Source,
+}
+
+impl Leg {
+    /// The source of what this host itself sends there.
+    pub fn preferred(&self) -> Option<IpAddr> {
+        self.addresses.first().copied()
+    }
+}
+
+/// What packets that leave by an uplink get as their source address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Their own: the uplink is routed.
+    Unchanged,
+    /// The address that the device has at that moment.
+    Masquerade,
+    /// A fixed address, which may belong to no device.
+    Fixed(IpAddr),
+}
+
+/// One far host, under a dummy address of its own for each way to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FanOut {
+    /// The address that applications use. It exists nowhere.
+    pub dummy: IpAddr,
+    /// The far host; the family of `dummy`.
+    pub to: IpAddr,
+    /// The source that the far side admits on this way; the uplink's own when not given.
+    pub source: Option<IpAddr>,
+    /// The uplink to use, which has a leg of this family; the route to `to` when not given.
+    pub uplink: Option<UplinkName>,
+}
+
+impl FanOut {
+    /// The family of all its addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.dummy)
+    }
+}
+
+/// How answers of this host's own servers leave by the address and the link that were asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replies {
+    /// What is done for datagrams.
+    pub udp: Option<UdpReplies>,
+    /// Interfaces of uplinks on which an arriving TCP connection is remembered; empty when not asked for.
+    pub tcp: BTreeSet<IfName>,
+}
+
+/// How datagrams to any of this host's addresses are answered from the address that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "by", content = "interfaces")]
+pub enum UdpReplies {
+    /// Addresses on different links, all uplinks: translate to the address that a wildcard socket answers
+    /// from, and mark the connection with the uplink that it came by.
+    Mark(BTreeSet<IfName>),
+    /// Several addresses on one link: translate to the interface's first address.
+    Redirect(BTreeSet<IfName>),
+}
+
+impl UdpReplies {
+    /// The interfaces on which it works, whichever way.
+    pub const fn interfaces(&self) -> &BTreeSet<IfName> {
+        match self {
+            Self::Mark(interfaces) | Self::Redirect(interfaces) => interfaces,
+        }
+    }
+}
+
+impl Replies {
+    /// Interfaces on which new connections are marked with their uplink, with the protocols that are.
+    pub fn marked(&self) -> (BTreeSet<&'static str>, BTreeSet<&IfName>) {
+        let mut protocols = BTreeSet::new();
+        let mut interfaces = BTreeSet::new();
+        if let Some(UdpReplies::Mark(on)) = &self.udp {
+            protocols.insert("udp");
+            interfaces.extend(on);
+        }
+        if !self.tcp.is_empty() {
+            protocols.insert("tcp");
+            interfaces.extend(&self.tcp);
+        }
+        (protocols, interfaces)
+    }
+}

@@ -1,0 +1,236 @@
+//! An nft table as data, its text, and the transaction that puts it in the place of another.
+//!
+//! Only what loads with nft 0.9.8 and later is used: numeric priorities (names such as `dstnat` are not
+//! known in every hook), no `destroy`, no wildcards in maps, and a line break before each closing brace.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+/// The family and name of our table. Whatever is in it is ours.
+pub const TABLE: &str = "inet mhnat";
+
+/// A set of keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Set {
+    /// Its name in the table.
+    pub name: String,
+    /// The nft type of its keys.
+    pub key: &'static str,
+    /// Its keys as nft writes them.
+    pub elements: Vec<String>,
+}
+
+/// A map from keys to values or verdicts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Map {
+    /// Its name in the table.
+    pub name: String,
+    /// The nft type of its keys.
+    pub key: &'static str,
+    /// The nft type of its values, or `verdict`.
+    pub value: &'static str,
+    /// Keys and values as nft writes them.
+    pub elements: Vec<(String, String)>,
+}
+
+/// A rule and the role that it has in plain words, unique in the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// Matches and statement as nft takes them.
+    pub text: String,
+    /// The comment that the kernel keeps with the rule, at most 128 bytes.
+    pub comment: String,
+}
+
+/// Where a chain is called from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Hook {
+    /// The chain type: `filter`, `nat` or `route`.
+    pub kind: &'static str,
+    /// The netfilter hook.
+    pub hook: &'static str,
+    /// The priority among all chains of the hook.
+    pub priority: i32,
+}
+
+/// A chain of rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Chain {
+    /// Its name in the table.
+    pub name: String,
+    /// Where it is called from; nothing when only verdicts lead to it.
+    pub hook: Option<Hook>,
+    /// Its rules in order.
+    pub rules: Vec<Rule>,
+}
+
+/// The whole content of our table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ruleset {
+    /// Sets in the order of printing.
+    pub sets: Vec<Set>,
+    /// Maps in the order of printing.
+    pub maps: Vec<Map>,
+    /// Chains in the order of printing; those that only verdicts lead to last.
+    pub chains: Vec<Chain>,
+}
+
+/// What stands in our table now, by name: enough to take it away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Names of sets.
+    pub sets: BTreeSet<String>,
+    /// Names of maps.
+    pub maps: BTreeSet<String>,
+    /// Names of chains that no hook calls.
+    pub plain_chains: BTreeSet<String>,
+    /// Names of base chains.
+    pub base_chains: BTreeSet<String>,
+    /// Comments of rules.
+    pub comments: BTreeSet<String>,
+}
+
+impl Ruleset {
+    /// Whether there is nothing to load.
+    pub fn is_empty(&self) -> bool {
+        self.chains.is_empty()
+    }
+
+    /// The table as nft text.
+    pub fn text(&self) -> String {
+        let mut out = format!("table {TABLE} {{\n");
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(self.sets.iter().map(set_text));
+        parts.extend(self.maps.iter().map(map_text));
+        parts.extend(self.chains.iter().map(chain_text));
+        out.push_str(&parts.join("\n"));
+        out.push_str("}\n");
+        out
+    }
+
+    /// What [`inventory`] finds once this ruleset is loaded.
+    pub fn inventory(&self) -> Inventory {
+        let names = |base: bool| {
+            self.chains
+                .iter()
+                .filter(|chain| chain.hook.is_some() == base)
+                .map(|chain| chain.name.clone())
+                .collect()
+        };
+        Inventory {
+            sets: self.sets.iter().map(|set| set.name.clone()).collect(),
+            maps: self.maps.iter().map(|map| map.name.clone()).collect(),
+            plain_chains: names(false),
+            base_chains: names(true),
+            comments: self
+                .chains
+                .iter()
+                .flat_map(|chain| &chain.rules)
+                .map(|rule| rule.comment.clone())
+                .collect(),
+        }
+    }
+
+    /// One transaction that replaces what is there by this ruleset.
+    ///
+    /// Base chains that both have stay registered throughout. Deleting and adding the whole table instead
+    /// lets packets pass between the two, because the kernel registers hooks one by one.
+    pub fn replacement(&self, present: Option<&Inventory>) -> String {
+        replacement(present, &self.text())
+    }
+}
+
+/// As [`Ruleset::replacement`], for a table that exists as text only.
+pub fn replacement(present: Option<&Inventory>, text: &str) -> String {
+    let clearing = present.map(|it| it.clearing_but(&inventory(text).base_chains)).unwrap_or_default();
+    clearing + text
+}
+
+impl Inventory {
+    /// Commands that empty the table, keeping only the base chains named.
+    fn clearing_but(&self, keep: &BTreeSet<String>) -> String {
+        // Rules refer to maps and chains, and elements of verdict maps refer to chains: each goes before what
+        // it refers to.
+        let mut out = format!("flush table {TABLE}\n");
+        for map in &self.maps {
+            let _ = writeln!(out, "flush map {TABLE} {map}");
+        }
+        for map in &self.maps {
+            let _ = writeln!(out, "delete map {TABLE} {map}");
+        }
+        for set in &self.sets {
+            let _ = writeln!(out, "delete set {TABLE} {set}");
+        }
+        for chain in self.plain_chains.iter().chain(self.base_chains.difference(keep)) {
+            let _ = writeln!(out, "delete chain {TABLE} {chain}");
+        }
+        out
+    }
+}
+
+fn elements_text(elements: &[String]) -> String {
+    if elements.is_empty() {
+        return String::new();
+    }
+    format!("\t\telements = {{\n\t\t\t{}\n\t\t}}\n", elements.join(",\n\t\t\t"))
+}
+
+fn set_text(set: &Set) -> String {
+    format!("\tset {} {{\n\t\ttype {}\n{}\t}}\n", set.name, set.key, elements_text(&set.elements))
+}
+
+fn map_text(map: &Map) -> String {
+    let elements: Vec<String> = map.elements.iter().map(|(key, value)| format!("{key} : {value}")).collect();
+    format!("\tmap {} {{\n\t\ttype {} : {}\n{}\t}}\n", map.name, map.key, map.value, elements_text(&elements))
+}
+
+fn chain_text(chain: &Chain) -> String {
+    let mut out = format!("\tchain {} {{\n", chain.name);
+    if let Some(Hook { kind, hook, priority }) = chain.hook {
+        let _ = writeln!(out, "\t\ttype {kind} hook {hook} priority {priority}; policy accept;");
+    }
+    for rule in &chain.rules {
+        let _ = writeln!(out, "\t\t{} comment \"{}\"", rule.text, rule.comment);
+    }
+    out.push_str("\t}\n");
+    out
+}
+
+/// Reads the names out of what `nft list table` prints.
+///
+/// Names and comments are all that is taken from it: nft does not print every rule the way that it reads it.
+pub fn inventory(listing: &str) -> Inventory {
+    let mut found = Inventory::default();
+    let mut chain: Option<String> = None;
+    for line in listing.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match (line.starts_with('\t') && !line.starts_with("\t\t"), words.as_slice()) {
+            (true, ["set", name, "{"]) => {
+                found.sets.insert((*name).to_owned());
+            }
+            (true, ["map", name, "{"]) => {
+                found.maps.insert((*name).to_owned());
+            }
+            (true, ["chain", name, "{"]) => {
+                found.plain_chains.insert((*name).to_owned());
+                chain = Some((*name).to_owned());
+            }
+            (false, ["type", _, "hook", ..]) => {
+                if let Some(name) = chain.take() {
+                    found.plain_chains.remove(&name);
+                    found.base_chains.insert(name);
+                }
+            }
+            _ => {}
+        }
+        if let Some((_, comment)) = line.rsplit_once(" comment \"") {
+            found.comments.insert(comment.trim_end_matches('"').to_owned());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! The plan as a person reviews it: the ruleset as nft takes it, rules and routes as ip(8) takes them.
+
+use std::fmt::Write as _;
+
+use crate::desired::Desired;
+use crate::family::Family;
+use crate::sysctl::Demand;
+
+/// The whole plan. Every line can be pasted into a shell or into `nft -f`, where `#` starts a comment.
+pub fn plan(desired: &Desired) -> String {
+    let mut out = String::new();
+    section(&mut out, "nft", &desired.ruleset_text());
+    for family in Family::ALL {
+        let ip = ip_command(family);
+        let rules: String = {
+            let mut rules: Vec<_> = desired.rules.iter().filter(|rule| rule.family == family).collect();
+            rules.sort_by_key(|rule| rule.priority);
+            rules.iter().map(|rule| format!("{ip} rule add {rule}\n")).collect()
+        };
+        section(&mut out, &format!("{family} policy rules"), &rules);
+        let routes: String = desired
+            .routes
+            .iter()
+            .filter(|route| route.family == family)
+            .map(|route| format!("{ip} route replace {route}\n"))
+            .collect();
+        section(&mut out, &format!("{family} routes"), &routes);
+    }
+    let mut demands: Vec<&Demand> = desired.sysctls.iter().collect();
+    demands.sort();
+    let sysctls: String = demands.iter().map(|demand| format!("{demand}\n")).collect();
+    section(&mut out, "sysctl", &sysctls);
+    out
+}
+
+impl Desired {
+    /// The ruleset as nft text; nothing when it is empty.
+    pub fn ruleset_text(&self) -> String {
+        if self.ruleset.is_empty() { String::new() } else { self.ruleset.text() }
+    }
+}
+
+const fn ip_command(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip -6",
+    }
+}
+
+fn section(out: &mut String, title: &str, body: &str) {
+    if body.is_empty() {
+        return;
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    let _ = writeln!(out, "# {title}");
+    out.push_str(body);
+}

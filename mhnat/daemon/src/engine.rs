@@ -1,0 +1,81 @@
+//! Applying and taking back: the order of steps, and what happens when one fails.
+//!
+//! Nothing is decided here that the core could decide. Both operations begin with what is there now, as the
+//! kernel tells it, so that they also repair what a killed run left behind.
+
+mod apply;
+mod down;
+mod interrupt;
+
+use std::collections::BTreeSet;
+
+use mhnat_core::converge::{Routing, Step};
+use mhnat_core::family::Family;
+use mhnat_core::link::Unusable;
+use mhnat_core::name::UplinkName;
+
+pub(crate) use self::apply::apply;
+pub(crate) use self::down::down;
+use crate::failure::{Exit, Failure, with_causes};
+use crate::kernel::{Devices, Kernel, KernelError};
+use crate::sysctl::SysctlError;
+
+/// What was applied, for the person who asked.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) nft_rules: usize,
+    pub(crate) policy_rules: usize,
+    pub(crate) routes: usize,
+    /// Settings that now differ from what they were before the first apply.
+    pub(crate) sysctls: usize,
+    /// Legs of uplinks that carry nothing now.
+    pub(crate) unusable: Vec<(UplinkName, Family, Unusable)>,
+    /// Legs without a gateway that seem to need one.
+    pub(crate) lacking_gateway: Vec<(UplinkName, Family)>,
+}
+
+impl From<SysctlError> for Failure {
+    fn from(error: SysctlError) -> Self {
+        let text = with_causes(&error);
+        if error.is_privilege() {
+            Self::new(Exit::Cannot, text).hint("run as root, with /proc/sys writable")
+        } else {
+            Self::new(Exit::Failed, text)
+        }
+    }
+}
+
+async fn execute(kernel: &Kernel, steps: &[Step], devices: &Devices) -> Result<(), KernelError> {
+    for step in steps {
+        kernel.execute(step, devices).await?;
+    }
+    Ok(())
+}
+
+/// Executes all steps, whatever becomes of each.
+async fn execute_all(kernel: &Kernel, steps: &[Step], devices: &Devices) -> Vec<KernelError> {
+    let mut errors = Vec::new();
+    for step in steps {
+        errors.extend(kernel.execute(step, devices).await.err());
+    }
+    errors
+}
+
+/// What of `wanted` is not in `present`, and the other way round, in words.
+fn differences(present: &Routing, wanted: &Routing) -> BTreeSet<String> {
+    let rules = |a: &Routing, b: &Routing, word: &str| -> Vec<String> {
+        a.rules.difference(&b.rules).map(|it| format!("{} rule `{it}` {word}", it.family)).collect()
+    };
+    let routes = |a: &Routing, b: &Routing, word: &str| -> Vec<String> {
+        a.routes.difference(&b.routes).map(|it| format!("{} route `{it}` {word}", it.family)).collect()
+    };
+    [
+        rules(wanted, present, "is missing"),
+        rules(present, wanted, "should not be there"),
+        routes(wanted, present, "is missing"),
+        routes(present, wanted, "should not be there"),
+    ]
+    .concat()
+    .into_iter()
+    .collect()
+}

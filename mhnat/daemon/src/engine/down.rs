@@ -1,0 +1,51 @@
+//! Taking everything back.
+
+use mhnat_core::converge::{Routing, steps};
+use mhnat_core::sysctl::restore_order;
+
+use super::execute_all;
+use super::interrupt::Deferred;
+use crate::failure::{Exit, Failure};
+use crate::kernel::Kernel;
+use crate::nft::Nft;
+use crate::state::StateDir;
+use crate::sysctl;
+
+/// Takes back what is ours, and says whether there was anything. An error stops nothing: whatever can be
+/// taken back is, and the state stays for another try.
+pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
+    let kernel = Kernel::open()?;
+    let state = dir.read()?;
+    let table = nft.inventory().await?;
+    let devices = kernel.devices().await?;
+    let routing = kernel.routing(&devices).await?;
+    let _deferred = Deferred::new()
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot defer signals: {error}")))?;
+
+    let found = state.is_some() || table.is_some() || routing != Routing::default();
+    let kept = state.map(|state| state.kept).unwrap_or_default();
+    let mut errors: Vec<Failure> = Vec::new();
+    // Forwarding ends before the translation of sources does, and filters close when nothing passes them any
+    // more by routes of ours.
+    let (filters, switches): (Vec<_>, Vec<_>) =
+        restore_order(&kept).into_iter().partition(|(key, _)| key.path().ends_with("/rp_filter"));
+    errors.extend(sysctl::restore(switches).into_iter().map(Failure::from));
+    if table.is_some() {
+        errors.extend(nft.delete_table().await.err().map(Failure::from));
+    }
+    let steps = steps(&routing, &Routing::default());
+    errors.extend(execute_all(&kernel, &steps.after_ruleset, &devices).await.into_iter().map(Failure::from));
+    errors.extend(sysctl::restore(filters).into_iter().map(Failure::from));
+    if errors.is_empty() {
+        dir.forget()?;
+    }
+    let count = errors.len();
+    match errors.into_iter().next() {
+        None => Ok(found),
+        Some(first) if count == 1 => Err(first),
+        Some(first) => {
+            let message = format!("{}; and {} more", first.message, count - 1);
+            Err(Failure { message, ..first })
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Links, rules and routes through rtnetlink(7).
+//!
+//! Reading is told apart from writing: what is read is turned into the core's types at once, and objects
+//! that do not carry our protocol number are never seen by anyone else here.
+
+mod links;
+mod routes;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use mhnat_core::converge::{Routing, Step};
+use mhnat_core::link::Links;
+use mhnat_core::name::IfName;
+use nix::errno::Errno;
+use rtnetlink::Handle;
+use thiserror::Error;
+
+use crate::failure::{Exit, Failure, with_causes};
+
+/// Something that the kernel would not do.
+#[derive(Debug, Error)]
+pub(crate) enum KernelError {
+    /// No netlink socket.
+    #[error("cannot open a netlink socket")]
+    Open(#[source] io::Error),
+    /// A request was refused.
+    #[error("the kernel refused to {what}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The interface of a route has gone since the links were read.
+    #[error("interface {0} has just gone")]
+    Gone(IfName),
+    /// Something with our number that we never write.
+    #[error("{0} has mhnat's protocol number, but is none of its own")]
+    Stranger(String),
+}
+
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        let text = with_causes(&error);
+        match &error {
+            KernelError::Open(_) => Self::new(Exit::Cannot, text),
+            KernelError::Refused { source, .. } => match source.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EPERM) => {
+                    Self::new(Exit::Cannot, text).hint("run as root, or in a network namespace of your own")
+                }
+                Some(Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP) => {
+                    Self::new(Exit::Cannot, text).hint("is policy routing part of this kernel?")
+                }
+                _ => Self::new(Exit::Failed, text),
+            },
+            KernelError::Gone(_) => Self::new(Exit::Failed, text).hint("apply again"),
+            KernelError::Stranger(_) => {
+                Self::new(Exit::Failed, text).hint("delete it, or have its owner use another number")
+            }
+        }
+    }
+}
+
+fn refused(what: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> KernelError {
+    let what = what.into();
+    move |error| {
+        let source = match error {
+            rtnetlink::Error::NetlinkError(message) => message.to_io(),
+            other => io::Error::other(other.to_string()),
+        };
+        KernelError::Refused { what, source }
+    }
+}
+
+/// What was seen of the network devices.
+#[derive(Debug, Default)]
+pub(crate) struct Devices {
+    /// Those that can be uplinks.
+    pub(crate) links: Links,
+    /// All names, `lo` included.
+    pub(crate) names: BTreeSet<String>,
+    /// All names by interface index.
+    by_index: BTreeMap<u32, String>,
+}
+
+/// A connection to the kernel, in the network namespace that this process was in when it was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    handle: Handle,
+}
+
+impl Kernel {
+    /// Opens a netlink socket and serves it in the background of the current runtime.
+    pub(crate) fn open() -> Result<Self, KernelError> {
+        // Only with strict checking does the kernel heed the protocol in a request for routes; without it,
+        // a router with a million of them would send them all.
+        let (connection, handle, _) =
+            rtnetlink::new_connection_with_strict_check().map_err(KernelError::Open)?;
+        tokio::spawn(connection);
+        Ok(Self { handle })
+    }
+
+    /// All devices with their addresses.
+    pub(crate) async fn devices(&self) -> Result<Devices, KernelError> {
+        links::devices(&self.handle).await
+    }
+
+    /// Devices with a default route from a router advertisement.
+    pub(crate) async fn advertised(&self, devices: &Devices) -> Result<BTreeSet<String>, KernelError> {
+        routes::advertised(&self.handle, devices).await
+    }
+
+    /// Our rules and routes.
+    pub(crate) async fn routing(&self, devices: &Devices) -> Result<Routing, KernelError> {
+        Ok(Routing {
+            rules: rules::ours(&self.handle).await?,
+            routes: routes::ours(&self.handle, devices).await?,
+        })
+    }
+
+    /// Does one step.
+    pub(crate) async fn execute(&self, step: &Step, devices: &Devices) -> Result<(), KernelError> {
+        match step {
+            Step::PutRoute(route) => routes::put(&self.handle, route, devices).await,
+            Step::DeleteRoute(route) => routes::delete(&self.handle, route, devices).await,
+            Step::AddRule(rule) => rules::add(&self.handle, rule).await,
+            Step::DeleteRule(rule) => rules::delete(&self.handle, rule).await,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Network devices and their addresses, read only.
+
+use futures_util::TryStreamExt as _;
+use mhnat_core::link::Link;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::Handle;
+
+use super::{Devices, KernelError, refused};
+
+pub(super) async fn devices(handle: &Handle) -> Result<Devices, KernelError> {
+    let mut devices = Devices::default();
+    let mut links = Box::pin(handle.link().get().execute());
+    while let Some(message) = links.try_next().await.map_err(refused("list the interfaces"))? {
+        add_link(&mut devices, &message);
+    }
+    let mut addresses = Box::pin(handle.address().get().execute());
+    while let Some(message) = addresses.try_next().await.map_err(refused("list the addresses"))? {
+        add_address(&mut devices, &message);
+    }
+    Ok(devices)
+}
+
+fn add_link(devices: &mut Devices, message: &LinkMessage) {
+    let name = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    });
+    let Some(name) = name else { return };
+    let flags = message.header.flags;
+    if let Ok(usable) = name.parse() {
+        devices.links.insert(
+            usable,
+            Link {
+                up: flags.contains(LinkFlags::Up),
+                carrier: flags.contains(LinkFlags::LowerUp),
+                point_to_point: flags.intersects(LinkFlags::Pointopoint | LinkFlags::Noarp),
+                ..Link::default()
+            },
+        );
+    }
+    devices.names.insert(name.clone());
+    devices.by_index.insert(message.header.index, name);
+}
+
+fn add_address(devices: &mut Devices, message: &AddressMessage) {
+    let mut local = None;
+    let mut address = None;
+    let mut flags = AddressFlags::empty();
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(it) => local = Some(*it),
+            AddressAttribute::Address(it) => address = Some(*it),
+            AddressAttribute::Flags(it) => flags = *it,
+            _ => {}
+        }
+    }
+    // With a peer, IFA_ADDRESS is the peer's and IFA_LOCAL ours (rtnetlink(7)).
+    let Some(own) = local.or(address) else { return };
+    let link = devices
+        .by_index
+        .get(&message.header.index)
+        .and_then(|name| name.parse().ok())
+        .and_then(|name| devices.links.get_mut(&name));
+    let Some(link) = link else { return };
+    if flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
+        && !flags.contains(AddressFlags::Optimistic)
+    {
+        link.tentative.insert(own);
+    } else {
+        link.addresses.insert(own);
+    }
+}

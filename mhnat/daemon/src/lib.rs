@@ -1,0 +1,38 @@
+//! The shell around [`mhnat_core`]: files, the kernel, and what a person sees.
+//!
+//! [`run`] reads the command line and hands over to one module of `command`. What is to be in the kernel
+//! is decided in the core; `engine` brings it there or back, through `kernel` (rules, routes, links by
+//! netlink), `nft` (the nft program) and `sysctl` (files below /proc/sys), and `state` remembers on disk
+//! what was there before.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod engine;
+mod failure;
+mod kernel;
+mod nft;
+mod state;
+mod sysctl;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::terminal::Terminal;
+
+/// Runs the program with the arguments and the environment of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let mut terminal = Terminal::new();
+    match command::run(&cli, &mut terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal.fail(&failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Kernel settings as the files below /proc/sys.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mhnat_core::sysctl::{Key, Values};
+use thiserror::Error;
+
+/// A setting that could not be read or written.
+#[derive(Debug, Error)]
+#[error("cannot {verb} sysctl {key}")]
+pub(crate) struct SysctlError {
+    verb: &'static str,
+    key: Key,
+    source: io::Error,
+}
+
+impl SysctlError {
+    /// Whether the kernel refused for lack of privileges.
+    pub(crate) fn is_privilege(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
+fn file(key: &Key) -> PathBuf {
+    Path::new("/proc/sys").join(key.path())
+}
+
+/// Reads settings. Those that do not exist, because an interface has gone or IPv6 is off, are left out.
+pub(crate) fn read(keys: &BTreeSet<Key>) -> Result<Values, SysctlError> {
+    let mut values = Values::new();
+    for key in keys {
+        match fs::read_to_string(file(key)) {
+            Ok(text) => {
+                values.insert(key.clone(), text.trim_end().to_owned());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(SysctlError { verb: "read", key: key.clone(), source }),
+        }
+    }
+    Ok(values)
+}
+
+/// Writes a setting.
+pub(crate) fn write(key: &Key, value: &str) -> Result<(), SysctlError> {
+    fs::write(file(key), value).map_err(|source| SysctlError { verb: "write", key: key.clone(), source })
+}
+
+/// Writes settings back in the order given, where they differ. Those that no longer exist went with their
+/// interface. Every error is gathered: one setting that resists is no reason to leave the others.
+pub(crate) fn restore<'a>(order: impl IntoIterator<Item = (&'a Key, &'a str)>) -> Vec<SysctlError> {
+    let mut errors = Vec::new();
+    for (key, value) in order {
+        // Read at this moment and not before the loop, because writing one setting changes others.
+        let done = match read(&BTreeSet::from([key.clone()])) {
+            Ok(current) => match current.get(key) {
+                Some(now) if now != value => write(key, value),
+                Some(_) | None => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        errors.extend(done.err());
+    }
+    errors
+}

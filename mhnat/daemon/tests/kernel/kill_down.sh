@@ -1,0 +1,13 @@
+settle
+snapshot >/run/before
+case @MOMENT@ in
+before) wrap 'if [ $call = @CALL@ ]; then kill -9 $PPID; exit 1; fi' ;;
+after) wrap 'if [ $call = @CALL@ ]; then nft "$@" <&0; kill -9 $PPID; exit 1; fi' ;;
+esac
+mhnat apply both.toml
+status=0
+mhnat down --nft /run/nft >&2 || status=$?
+[ $status = 137 ] || fail "exit $status"
+mhnat down
+snapshot >/run/after
+same /run/before /run/after "the second down left something"

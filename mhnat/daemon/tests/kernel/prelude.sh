@@ -1,0 +1,58 @@
+# Runs first in every script: a private /run, two links, and the words that scripts use.
+mount --make-rprivate /
+mount -t tmpfs run /run
+mount -t sysfs sysfs /sys 2>/dev/null || true
+sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
+ip link set lo up
+for n in 0 1; do
+	ip link add eth$n type veth peer name far$n
+	ip address add 10.$((n + 1)).0.2/24 dev eth$n
+	ip address add 2001:db8:$((n + 1))::2/64 dev eth$n nodad
+	ip link set eth$n up
+	ip link set far$n up
+done
+ip route add default via 10.1.0.1 dev eth0
+
+export MHNAT_STATE_DIR=/run/mhnat
+mhnat() { "$MHNAT" "$@"; }
+fail() {
+	echo "FAILED: $*" >&2
+	exit 1
+}
+
+# All that mhnat may change. The number of tracked connections is not among it.
+snapshot() {
+	nft list ruleset
+	ip -4 rule
+	ip -6 rule
+	ip -4 route show table all
+	ip -6 route show table all
+	sysctl -a 2>/dev/null | grep '^net\.' | grep -v nf_conntrack_count
+}
+
+# Link-local addresses settle by themselves in the background; nothing is compared before they have.
+settle() {
+	for _ in $(seq 100); do
+		before=$(snapshot)
+		sleep 0.05
+		[ "$before" = "$(snapshot)" ] && ! ip -6 address | grep -q tentative && return
+	done
+	fail "the links do not settle"
+}
+
+same() {
+	diff "$1" "$2" >&2 || fail "$3"
+}
+
+# A stand-in for nft, whose n-th call of one mhnat does what the body says.
+wrap() {
+	cat >/run/nft <<-WRAPPER
+		#!/bin/bash
+		echo >>/run/calls
+		call=\$(wc -l </run/calls)
+		$1
+		exec nft "\$@"
+	WRAPPER
+	chmod +x /run/nft
+}
