@@ -1,0 +1,127 @@
+//! A plan, in the kernel.
+//!
+//! [`Lab::build`] executes a [`LabPlan`] in the order of the pages below; nothing is decided here.
+//!
+//! - `namespaces`: one for each node, by name, with its sysctls set before any device exists
+//! - `cables`: bridges and veth pairs, both ends made in place and brought up
+//! - `settle`: the wait until every end passes packets
+//! - `addresses`: addresses, routes, rules and neighbours
+//! - `own`: the wait until nodes know their IPv6 addresses
+//! - `change`: what a scenario does to a link afterwards
+//!
+//! The namespace in which the lab is built holds the bridges. It is nobody's node.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    process::Command,
+    sync::Arc,
+};
+
+use harness_model::plan::LabPlan;
+use nix::{
+    errno::Errno,
+    sched::{CloneFlags, setns},
+};
+
+use crate::{netlink::Netlink, sys};
+
+mod addresses;
+mod cables;
+mod change;
+mod error;
+mod message;
+mod namespaces;
+mod neighbours;
+mod own;
+mod settle;
+
+pub use error::LabError;
+pub(crate) use message::{LOOPBACK, link_up};
+
+/// A running lab. It lives as long as the process, whatever becomes of this value.
+#[derive(Debug)]
+pub struct Lab {
+    plan: LabPlan,
+    nodes: Vec<Node>,
+    root: Node,
+}
+
+/// A network namespace and a socket in it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// For a person.
+    name: String,
+    namespace: Arc<File>,
+    netlink: Netlink,
+    /// Made by the first look at the connection tracking table.
+    pub(crate) conntrack: Option<Netlink>,
+}
+
+impl Lab {
+    /// Builds what the plan says, and returns when every device passes packets.
+    ///
+    /// The calling thread must be the process's only one that makes namespaces meanwhile.
+    pub fn build(plan: &LabPlan) -> Result<Self, LabError> {
+        let (root, nodes) = namespaces::create(plan)?;
+        let mut lab = Self { plan: plan.clone(), nodes, root };
+        lab.lay_cables()?;
+        lab.bring_up()?;
+        lab.assign()?;
+        lab.own_addresses()?;
+        Ok(lab)
+    }
+
+    /// What was built.
+    pub fn plan(&self) -> &LabPlan {
+        &self.plan
+    }
+
+    /// Runs a function in a node's network namespace, on this thread, which is back where it was when this returns
+    /// or panics.
+    ///
+    /// Sockets that are made in there stay there; they may be used from anywhere.
+    pub fn in_node<T>(&self, node: usize, run: impl FnOnce() -> T) -> Result<T, LabError> {
+        let node = self.node(node)?;
+        let failed = |source: io::Error| LabError::Enter { node: node.name.clone(), source };
+        let _back = Back(File::open(HERE).map_err(failed)?);
+        setns(&node.namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| failed(errno.into()))?;
+        Ok(run())
+    }
+
+    /// A node's network namespace, for setns(2).
+    pub fn node_fd(&self, node: usize) -> Result<BorrowedFd<'_>, LabError> {
+        Ok(self.node(node)?.namespace.as_fd())
+    }
+
+    /// A command that will run in a node's network namespace, with no signal blocked.
+    pub fn command(&self, node: usize, program: impl AsRef<OsStr>) -> Result<Command, LabError> {
+        Ok(sys::process::command_in(Arc::clone(&self.node(node)?.namespace), program.as_ref()))
+    }
+
+    fn node(&self, index: usize) -> Result<&Node, LabError> {
+        self.nodes.get(index).ok_or(LabError::NoSuchNode { index, nodes: self.nodes.len() })
+    }
+
+    pub(crate) fn node_mut(&mut self, index: usize) -> Result<&mut Node, LabError> {
+        let nodes = self.nodes.len();
+        self.nodes.get_mut(index).ok_or(LabError::NoSuchNode { index, nodes })
+    }
+}
+
+/// The calling thread's network namespace.
+const HERE: &str = "/proc/thread-self/ns/net";
+
+/// Takes the thread back to a namespace.
+struct Back(File);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        if setns(&self.0, CloneFlags::CLONE_NEWNET) != Ok::<(), Errno>(()) {
+            // All that this thread says from now on would be about the wrong network: better to say nothing.
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What was seen: every frame, at every device, in the order of time.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::{packet::Packet, scenario::Protocol};
+
+/// Nanoseconds since the Unix epoch, as the kernel stamped them.
+pub type Stamp = u64;
+
+/// One frame at one device.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// When.
+    pub at: Stamp,
+    /// Index of the node in the topology.
+    pub node: usize,
+    /// Interface index in the node; 1 is the loopback device.
+    pub device: u32,
+    /// Whether the node sent it.
+    pub sent: bool,
+    /// Whether it was addressed to somebody else and only overheard (`PACKET_OTHERHOST`).
+    pub overheard: bool,
+    /// What it says.
+    pub packet: Packet,
+}
+
+/// One conntrack entry of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The tuple of the direction that opened it.
+    pub original: Tuple,
+    /// The tuple that answers are expected to have.
+    pub reply: Tuple,
+    /// Its mark.
+    pub mark: u32,
+}
+
+/// One direction of a conntrack entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuple {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Source port; 0 where the protocol has none.
+    pub source_port: u16,
+    /// Destination port; 0 where the protocol has none.
+    pub destination_port: u16,
+}
+
+/// What an exchange's socket was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketResult {
+    /// The answer.
+    Answered,
+    /// Connection refused.
+    Refused,
+    /// Network or host unreachable.
+    Unreachable,
+    /// Connection reset.
+    Reset,
+    /// Another error, by its number (errno).
+    Failed(i32),
+    /// Nothing.
+    Silence,
+}
+
+/// One exchange, as its own socket saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExchangeSeen {
+    /// Index of the asking node in the topology.
+    pub node: usize,
+    /// Number of the probe.
+    pub probe: u32,
+    /// By which protocol.
+    pub protocol: Protocol,
+    /// The socket's own end.
+    pub local: SocketAddr,
+    /// Whom it asked.
+    pub remote: SocketAddr,
+    /// What it was told.
+    pub result: SocketResult,
+}
+
+/// A command, as it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandSeen {
+    /// Exit status; 128 + n after signal n.
+    pub status: i32,
+    /// Both streams.
+    pub output: String,
+}

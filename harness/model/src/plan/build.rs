@@ -1,0 +1,175 @@
+//! From a topology to the lab that it needs.
+
+use super::{Cable, CableEnd, Device, LabPlan, Neighbour, NodePlan, Place, Rule, RuleAction, Switch, routes};
+use crate::topology::{Link, Node, NodeId, Topology};
+
+/// Interface indexes below this one are the kernel's: 1 is the loopback device, others appear with its modules.
+const FIRST_INDEX: u32 = 100;
+/// On segments up to this size everybody knows everybody from the start; on larger ones only routers do.
+const SMALL_SEGMENT: usize = 4;
+
+/// The lab of a topology.
+pub fn build(topology: &Topology, ipv6: bool) -> LabPlan {
+    let devices = devices(topology);
+    let (cables, switches) = wire(topology, &devices);
+    let nodes = topology
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(at, node)| {
+            let id = NodeId(at);
+            NodePlan {
+                name: node.name.clone(),
+                sysctls: sysctls(node, ipv6),
+                devices: devices[at].clone(),
+                loopback: node.loopback.clone(),
+                routes: routes::routes(topology, &devices, id),
+                rules: ingress_rules(node),
+                neighbours: neighbours(topology, &devices, id),
+                services: node.services.clone(),
+            }
+        })
+        .collect();
+    LabPlan { ipv6, nodes, switches, cables }
+}
+
+/// Every interface with its index, by node.
+fn devices(topology: &Topology) -> Vec<Vec<Device>> {
+    let mut index = FIRST_INDEX;
+    topology
+        .nodes
+        .iter()
+        .map(|node| {
+            node.interfaces
+                .iter()
+                .map(|interface| {
+                    index += 1;
+                    Device {
+                        name: interface.name.clone(),
+                        index,
+                        link: interface.link.0,
+                        addresses: interface.addresses.clone(),
+                    }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// A locally administered hardware address that tells the interface index (IEEE 802, section 8.4).
+pub fn mac(index: u32) -> [u8; 6] {
+    let [_, a, b, c] = index.to_be_bytes();
+    [0x02, 0x6c, 0x61, a, b, c]
+}
+
+fn wire(topology: &Topology, devices: &[Vec<Device>]) -> (Vec<Cable>, Vec<Switch>) {
+    let mut next = devices.iter().flatten().map(|device| device.index).max().unwrap_or(FIRST_INDEX);
+    let mut cables = Vec::new();
+    let mut switches = Vec::new();
+    let end = |(node, interface): (NodeId, usize)| {
+        let device = &devices[node.0][interface];
+        CableEnd {
+            place: Place::Node(node.0),
+            name: device.name.clone(),
+            index: device.index,
+            mac: mac(device.index),
+        }
+    };
+    for link in &topology.links {
+        if let [a, b] = link.ends.as_slice() {
+            // The end of the one who forwards comes up first: its carrier is what the other's routes wait for.
+            let (near, far) = if topology.node(b.0).forward { (*b, *a) } else { (*a, *b) };
+            cables.push(Cable { near: end(near), far: end(far), mtu: link.mtu });
+            continue;
+        }
+        if link.ends.is_empty() {
+            continue;
+        }
+        next += 1;
+        let switch = switches.len();
+        switches.push(Switch { name: format!("sw{switch}"), index: next, mtu: link.mtu });
+        for member in &link.ends {
+            next += 1;
+            let port = CableEnd {
+                place: Place::Switch(switch),
+                name: format!("port{next}"),
+                index: next,
+                mac: mac(next),
+            };
+            cables.push(Cable { near: port, far: end(*member), mtu: link.mtu });
+        }
+    }
+    (cables, switches)
+}
+
+fn sysctls(node: &Node, ipv6: bool) -> Vec<(String, String)> {
+    let mut sysctls: Vec<(&str, &str)> = Vec::new();
+    if ipv6 {
+        // No waiting for duplicate address detection, no router solicitations of which nobody knows the end.
+        sysctls.extend([
+            ("ipv6/conf/default/accept_dad", "0"),
+            ("ipv6/conf/default/dad_transmits", "0"),
+            ("ipv6/conf/default/router_solicitations", "0"),
+            ("ipv6/conf/default/accept_ra", "0"),
+        ]);
+    } else {
+        sysctls.extend([("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1")]);
+    }
+    if node.forward {
+        sysctls.push(("ipv4/ip_forward", "1"));
+        if ipv6 {
+            sysctls.push(("ipv6/conf/all/forwarding", "1"));
+        }
+    }
+    // What the host has may differ from machine to machine; a new namespace may inherit it (devconf_inherit_init_net
+    // in Documentation/admin-guide/sysctl/net.rst).
+    sysctls.extend([("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "0")]);
+    sysctls.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// Source address validation: from this interface, only these sources are routed; local delivery is not affected,
+/// since the local table is looked at first.
+fn ingress_rules(node: &Node) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let mut priority = 100;
+    for ingress in &node.ingress {
+        let iif = &node.interfaces[ingress.interface].name;
+        for prefix in &ingress.admits {
+            priority += 1;
+            let ipv6 = prefix.addr().is_ipv6();
+            let action = RuleAction::Main;
+            rules.push(Rule { priority, iif: iif.clone(), from: Some(*prefix), ipv6, action });
+        }
+        priority += 1;
+        for ipv6 in [false, true] {
+            rules.push(Rule { priority, iif: iif.clone(), from: None, ipv6, action: RuleAction::Blackhole });
+        }
+    }
+    rules
+}
+
+/// Who knows whom from the start, so that no first packet waits for ARP or neighbour discovery.
+fn neighbours(topology: &Topology, devices: &[Vec<Device>], id: NodeId) -> Vec<Neighbour> {
+    let node = topology.node(id);
+    let mut neighbours = Vec::new();
+    for (at, interface) in node.interfaces.iter().enumerate() {
+        let link: &Link = topology.link(interface.link);
+        for (other, other_at) in &link.ends {
+            let near = (*other, *other_at) == (id, at);
+            let known = link.ends.len() <= SMALL_SEGMENT || node.forward || topology.node(*other).forward;
+            if near || !known {
+                continue;
+            }
+            let device = &devices[other.0][*other_at];
+            for address in &topology.node(*other).interfaces[*other_at].addresses {
+                let address = address.addr();
+                neighbours.push(Neighbour {
+                    device: devices[id.0][at].index,
+                    address,
+                    mac: mac(device.index),
+                });
+            }
+        }
+    }
+    neighbours
+}

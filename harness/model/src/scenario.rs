@@ -1,0 +1,404 @@
+//! A scenario, checked: every name resolved, every address parsed, every contradiction reported.
+//!
+//! [`parse`] reads a text in three passes, each of which reports all that it finds: syntax (toml), shape (every
+//! word and type, against the schema) and sense (names, addresses, steps). Only a text without findings becomes a
+//! [`Scenario`], so whoever holds one need not check again.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{
+    diagnostic::Diagnostic,
+    topology::{LinkId, NodeId, Topology},
+};
+
+mod names;
+mod parse;
+pub mod raw;
+mod schema;
+mod shape;
+pub mod spanned;
+mod steps;
+mod subject;
+pub(crate) mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use parse::{MAX_BYTES, parse};
+pub use raw::{Direction, ErrorWord, Family, LinkAction, PatternProtocol, Protocol, SubjectAction};
+pub use schema::schema;
+pub use spanned::At;
+
+/// A checked scenario.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// What it shows, in a sentence.
+    pub title: String,
+    /// Why it exists.
+    pub about: Option<String>,
+    /// Where the system comes from.
+    pub source: Option<String>,
+    /// Words to select it by.
+    pub tags: BTreeSet<String>,
+    /// What the machine must offer.
+    pub requires: BTreeSet<Requirement>,
+    /// Nodes and links.
+    pub topology: Topology,
+    /// Where the implementation under test runs.
+    pub subject: NodeId,
+    /// The implementations to try, by name.
+    pub variants: Vec<Variant>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+    /// What must hold over all packets.
+    pub always: Vec<Always>,
+    /// Whether any address is IPv6.
+    pub ipv6: bool,
+}
+
+/// Something that a machine may or may not offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Requirement {
+    /// The program nft.
+    Nft,
+    /// The programs iptables-restore and ip6tables-restore.
+    Iptables,
+    /// The device /dev/net/tun.
+    Tun,
+    /// The program ip.
+    Ip,
+    /// The program conntrack.
+    Conntrack,
+    /// The program mhnat.
+    Mhnat,
+}
+
+impl Requirement {
+    /// All, with the words that a scenario uses for them.
+    pub const ALL: [(Requirement, &'static str); 6] = [
+        (Requirement::Nft, "nft"),
+        (Requirement::Iptables, "iptables"),
+        (Requirement::Tun, "tun"),
+        (Requirement::Ip, "ip"),
+        (Requirement::Conntrack, "conntrack"),
+        (Requirement::Mhnat, "mhnat"),
+    ];
+
+    /// The word that a scenario uses for it.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(requirement, _)| *requirement == self).map_or("", |(_, word)| word)
+    }
+}
+
+/// One implementation under test.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// Unique in its scenario.
+    pub name: String,
+    /// What it is to show.
+    pub about: Option<String>,
+    /// How it is applied. Empty: nothing is applied.
+    pub parts: Vec<Part>,
+    /// Names of the steps and invariants that must fail with it: a control.
+    pub breaks: BTreeSet<String>,
+}
+
+/// One piece of an implementation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is for.
+    pub kind: PartKind,
+    /// Its text, or where it is.
+    pub content: Content,
+}
+
+/// What a piece of an implementation is for, in the order in which they are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartKind {
+    /// Called with `apply`, `reload` or `stop`.
+    Script,
+    /// For `nft -f`.
+    Nft,
+    /// For `iptables-restore`.
+    Iptables,
+    /// For `ip6tables-restore`.
+    Ip6tables,
+    /// For `mhnat apply`.
+    Mhnat,
+}
+
+impl PartKind {
+    /// What a machine must offer to apply it.
+    pub fn requires(self) -> &'static [Requirement] {
+        match self {
+            PartKind::Script => &[],
+            PartKind::Nft => &[Requirement::Nft],
+            PartKind::Iptables | PartKind::Ip6tables => &[Requirement::Iptables],
+            PartKind::Mhnat => &[Requirement::Mhnat, Requirement::Nft],
+        }
+    }
+}
+
+/// A text, in the scenario or beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// The text itself.
+    Text(String),
+    /// A path relative to the scenario file, with its place for errors.
+    File(At<String>),
+}
+
+/// One step.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Unique.
+    pub name: String,
+    /// What is done.
+    pub action: Action,
+    /// What must be so.
+    pub expect: Expect,
+    /// How long an answer may take. None: until the network is quiet.
+    pub within: Option<Duration>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// A question from a fresh socket, which is closed afterwards.
+    Request(Exchange),
+    /// A question from a fresh socket, which stays open under a name.
+    Open {
+        /// The name.
+        flow: String,
+        /// The question.
+        exchange: Exchange,
+    },
+    /// A question on an open flow.
+    Say {
+        /// The flow's name.
+        flow: String,
+    },
+    /// The end of a flow.
+    Close {
+        /// The flow's name.
+        flow: String,
+    },
+    /// A hand-made frame.
+    Inject(Injection),
+    /// A command.
+    Run {
+        /// Where.
+        on: NodeId,
+        /// A line for /bin/sh.
+        command: String,
+    },
+    /// A change of a link's state.
+    Link {
+        /// Whose interface.
+        node: NodeId,
+        /// Index of the interface.
+        interface: usize,
+        /// What happens.
+        action: LinkAction,
+    },
+    /// Something is done to the subject.
+    Subject(SubjectAction),
+}
+
+/// A question and, hopefully, its answer.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// Who asks.
+    pub from: NodeId,
+    /// Which address is asked.
+    pub to: IpAddr,
+    /// Which port is asked; 0 for ICMP.
+    pub port: u16,
+    /// By which protocol.
+    pub protocol: Protocol,
+    /// The local address, where it matters.
+    pub source: Option<IpAddr>,
+    /// The local port; 0 for the kernel's choice.
+    pub source_port: u16,
+    /// Bytes of payload.
+    pub size: u16,
+}
+
+/// A hand-made frame.
+#[derive(Debug, Clone)]
+pub struct Injection {
+    /// Who sends.
+    pub node: NodeId,
+    /// Index of the interface that it leaves by.
+    pub interface: usize,
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Source port, or ICMP identifier.
+    pub source_port: u16,
+    /// Destination port, or ICMP sequence number.
+    pub destination_port: u16,
+    /// TCP flags.
+    pub flags: u8,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Text behind the token.
+    pub payload: String,
+    /// The neighbour that it is addressed to. None: the next hop.
+    pub via: Option<NodeId>,
+}
+
+/// What must be so after a step. Words that were not given do not judge.
+#[derive(Debug, Clone, Default)]
+pub struct Expect {
+    /// Whether the answer came.
+    pub answered: Option<bool>,
+    /// What the application is told instead.
+    pub error: Option<ErrorWord>,
+    /// The answer's source at the asking node.
+    pub reply_from: Option<Endpoint>,
+    /// The question's source at the far end.
+    pub seen_from: Option<Endpoint>,
+    /// The question's destination at the far end.
+    pub seen_to: Option<Endpoint>,
+    /// The node that the question reached.
+    pub reached: Option<NodeId>,
+    /// The link that the question crossed.
+    pub by: Option<LinkId>,
+    /// The link that the answer crossed.
+    pub reply_by: Option<LinkId>,
+    /// Every node on the question's way.
+    pub path: Option<Vec<NodeId>>,
+    /// Every node on the answer's way.
+    pub reply_path: Option<Vec<NodeId>>,
+    /// Packets and how many of them.
+    pub packets: Vec<Counted>,
+    /// Conntrack entries.
+    pub conntrack: Vec<Entries>,
+    /// Exit status of a command.
+    pub exit: Option<i32>,
+    /// A text within a command's output.
+    pub output: Option<String>,
+}
+
+/// An address, with or without a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address.
+    pub address: IpAddr,
+    /// The port, where it matters.
+    pub port: Option<u16>,
+}
+
+/// Packets by what they look like on the wire.
+#[derive(Debug, Clone, Default)]
+pub struct Pattern {
+    /// Where.
+    pub place: Place,
+    /// Source prefix.
+    pub source: Option<IpNet>,
+    /// Source prefixes, none of which may match.
+    pub source_not: Vec<IpNet>,
+    /// Destination prefix.
+    pub destination: Option<IpNet>,
+    /// Protocol.
+    pub protocol: Option<PatternProtocol>,
+    /// Source port.
+    pub source_port: Option<u16>,
+    /// Destination port.
+    pub destination_port: Option<u16>,
+    /// TCP flags that are all set.
+    pub flags: Option<u8>,
+    /// TTL or hop limit.
+    pub ttl: Option<u8>,
+    /// A text within the payload.
+    pub payload: Option<String>,
+    /// Only packets of the step's own exchange.
+    pub own: bool,
+}
+
+/// Where a pattern looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Everywhere.
+    #[default]
+    Anywhere,
+    /// At either end of a link.
+    Link(LinkId),
+    /// At a node.
+    Node {
+        /// The node.
+        node: NodeId,
+        /// Index of one of its interfaces.
+        interface: Option<usize>,
+        /// Only what it receives, or only what it sends.
+        direction: Option<Direction>,
+    },
+}
+
+/// A pattern and how many packets may match it.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// Which packets.
+    pub pattern: Pattern,
+    /// At least so many.
+    pub at_least: u32,
+    /// At most so many.
+    pub at_most: Option<u32>,
+}
+
+/// Conntrack entries of a node.
+#[derive(Debug, Clone)]
+pub struct Entries {
+    /// The node.
+    pub node: NodeId,
+    /// Protocol.
+    pub protocol: Option<Protocol>,
+    /// Source of the original tuple.
+    pub source: Option<Endpoint>,
+    /// Destination of the original tuple.
+    pub destination: Option<Endpoint>,
+    /// Source of the reply tuple.
+    pub reply_source: Option<Endpoint>,
+    /// Destination of the reply tuple.
+    pub reply_destination: Option<Endpoint>,
+    /// Value and mask.
+    pub mark: Option<(u32, u32)>,
+    /// Exactly so many. None: at least one.
+    pub count: Option<u32>,
+}
+
+/// An invariant over all packets of the run.
+#[derive(Debug, Clone)]
+pub struct Always {
+    /// Unique among steps and invariants.
+    pub name: String,
+    /// What must never be seen.
+    pub never: Pattern,
+}
+
+impl Scenario {
+    /// What a variant needs of the machine, beyond namespaces.
+    pub fn requirements(&self, variant: &Variant) -> BTreeSet<Requirement> {
+        let parts = variant.parts.iter().flat_map(|part| part.kind.requires().iter().copied());
+        self.requires.iter().copied().chain(parts).collect()
+    }
+
+    /// Every file that the scenario names, with the place where it does.
+    pub fn files(&self) -> impl Iterator<Item = &At<String>> {
+        self.variants.iter().flat_map(|variant| &variant.parts).filter_map(|part| match &part.content {
+            Content::File(path) => Some(path),
+            Content::Text(_) => None,
+        })
+    }
+}
+
+/// The findings of a text that is no scenario.
+pub type Findings = Vec<Diagnostic>;

@@ -1,0 +1,221 @@
+//! The small words of the language: endpoints, flags, durations, services, marks.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{Endpoint, Findings, spanned::At};
+use crate::{
+    diagnostic::{Diagnostic, known_words},
+    packet::flags,
+    topology::{Service, ServiceProtocol},
+};
+
+/// An address, or a finding.
+pub(crate) fn address(text: &At<String>, findings: &mut Findings) -> Option<IpAddr> {
+    let parsed = text.value.parse().ok();
+    if parsed.is_none() {
+        let hint = match text.value.parse::<IpNet>() {
+            Ok(net) => format!("an address stands alone here, without prefix length: {}", net.addr()),
+            Err(_) => "such as 192.0.2.1 or 2001:db8::1".to_owned(),
+        };
+        findings.push(
+            Diagnostic::new(
+                &text.span,
+                format!("\"{}\" is not an address", text.value),
+                "expected an IPv4 or IPv6 address",
+            )
+            .hint(hint),
+        );
+    }
+    parsed
+}
+
+/// An address or a prefix, or a finding. Bits behind the prefix length must be zero.
+pub(crate) fn prefix(text: &At<String>, findings: &mut Findings) -> Option<IpNet> {
+    if let Ok(address) = text.value.parse::<IpAddr>() {
+        return Some(IpNet::from(address));
+    }
+    let Ok(net) = text.value.parse::<IpNet>() else {
+        findings.push(
+            Diagnostic::new(
+                &text.span,
+                format!("\"{}\" is not a prefix", text.value),
+                "expected ADDRESS/LENGTH",
+            )
+            .hint("such as 192.0.2.0/24 or 2001:db8::/64"),
+        );
+        return None;
+    };
+    if net.trunc() != net {
+        findings.push(
+            Diagnostic::new(
+                &text.span,
+                format!("\"{}\" is an address within a prefix, not a prefix", text.value),
+                "has bits behind its length",
+            )
+            .hint(format!("did you mean {}?", net.trunc())),
+        );
+    }
+    // What was meant is clear enough to look for further mistakes.
+    Some(net.trunc())
+}
+
+/// An address with its prefix length, or a finding.
+pub(crate) fn interface_address(text: &At<String>, findings: &mut Findings) -> Option<IpNet> {
+    let parsed = text.value.parse().ok();
+    if parsed.is_none() {
+        findings.push(
+            Diagnostic::new(
+                &text.span,
+                format!("\"{}\" is not an address with its prefix length", text.value),
+                "expected ADDRESS/LENGTH",
+            )
+            .hint("such as 192.0.2.1/24 or 2001:db8::1/64"),
+        );
+    }
+    parsed
+}
+
+/// "ADDRESS" or "ADDRESS:PORT", with brackets around an IPv6 address that has a port.
+pub(crate) fn endpoint(text: &At<String>, findings: &mut Findings) -> Option<Endpoint> {
+    if let Ok(socket) = text.value.parse::<SocketAddr>() {
+        return Some(Endpoint { address: socket.ip(), port: Some(socket.port()) });
+    }
+    if let Ok(address) = text.value.parse() {
+        return Some(Endpoint { address, port: None });
+    }
+    findings.push(
+        Diagnostic::new(
+            &text.span,
+            format!("\"{}\" is not an address, with or without a port", text.value),
+            "expected ADDRESS or ADDRESS:PORT",
+        )
+        .hint("such as 192.0.2.1, 192.0.2.1:80, 2001:db8::1 or [2001:db8::1]:80"),
+    );
+    None
+}
+
+/// "syn+ack" and the like.
+pub(crate) fn tcp_flags(text: &At<String>, findings: &mut Findings) -> Option<u8> {
+    let flag = |word: &str| flags::NAMES.iter().find(|(_, name)| *name == word).map(|(flag, _)| *flag);
+    let mut set = 0;
+    for word in text.value.split('+').map(str::trim) {
+        if let Some(flag) = flag(word) {
+            set |= flag;
+            continue;
+        }
+        let finding = Diagnostic::new(
+            &text.span,
+            format!("unknown TCP flag \"{word}\""),
+            "expected flags joined by `+`",
+        );
+        // All flags have three letters, so "SYN,ACK" and "synack" can be told apart from other words.
+        let letters: String = text.value.to_lowercase().chars().filter(char::is_ascii_lowercase).collect();
+        let respelled: Vec<&str> =
+            (0..letters.len()).step_by(3).filter_map(|at| letters.get(at..at + 3)).collect();
+        let fits = letters.len() % 3 == 0
+            && !letters.is_empty()
+            && respelled.iter().all(|word| flag(word).is_some());
+        findings.push(if fits {
+            finding.hint(format!("did you mean \"{}\"?", respelled.join("+")))
+        } else {
+            finding.hint(known_words(word, flags::NAMES.iter().map(|(_, name)| *name)))
+        });
+        return None;
+    }
+    Some(set)
+}
+
+/// "200ms", "3s", "2min".
+pub(crate) fn duration(text: &At<String>, findings: &mut Findings) -> Option<Duration> {
+    let split = text.value.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.value.len());
+    let (number, unit) = text.value.split_at(split);
+    let scale = match unit.trim() {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "min" => Some(60_000),
+        _ => None,
+    };
+    let parsed = scale.zip(number.parse::<u64>().ok()).and_then(|(scale, number)| number.checked_mul(scale));
+    match parsed {
+        Some(ms) if ms <= 600_000 => Some(Duration::from_millis(ms)),
+        _ => {
+            findings.push(
+                Diagnostic::new(
+                    &text.span,
+                    format!("\"{}\" is not a time", text.value),
+                    "expected a number with its unit, at most 10min",
+                )
+                .hint("such as 200ms, 3s or 2min"),
+            );
+            None
+        }
+    }
+}
+
+/// "udp/7000 echo", or "udp/7000 echo at 192.0.2.1" for one that is bound to an address.
+pub(crate) fn service(text: &At<String>, findings: &mut Findings) -> Option<Service> {
+    let (socket, what) = text.value.split_once(' ').unwrap_or((&text.value, ""));
+    let (protocol, port) = socket.split_once('/').unwrap_or((socket, ""));
+    let number = port.parse::<u16>().ok().filter(|port| *port > 0);
+    let (what, address) = match what.trim().split_once(" at ") {
+        Some((what, address)) => {
+            (what.trim(), Some(self::address(&text.with(address.trim().to_owned()), findings)?))
+        }
+        None => (what.trim(), None),
+    };
+    let speaks = match protocol {
+        "udp" => Some(ServiceProtocol::Udp),
+        "tcp" => Some(ServiceProtocol::Tcp),
+        _ => None,
+    };
+    if let (Some(protocol), Some(port), "echo") = (speaks, number, what) {
+        return Some(Service { protocol, port, address });
+    }
+    let finding =
+        |label: &str| Diagnostic::new(&text.span, format!("\"{}\" is not a service", text.value), label);
+    let known = matches!(protocol, "udp" | "tcp");
+    findings.push(match number {
+        None if known && !port.is_empty() => finding("expected a port from 1 to 65535"),
+        Some(_) if known && what.is_empty() => {
+            finding("expected what it does as well").hint(format!("did you mean \"{socket} echo\"?"))
+        }
+        Some(port) if known => {
+            finding("the only service is `echo`").hint(format!("did you mean \"{protocol}/{port} echo\"?"))
+        }
+        _ => finding("expected \"udp/PORT echo\" or \"tcp/PORT echo\"").hint("such as \"udp/7000 echo\""),
+    });
+    None
+}
+
+/// "0x100" or "0x100/0xff00".
+pub(crate) fn mark(text: &At<String>, findings: &mut Findings) -> Option<(u32, u32)> {
+    fn number(text: &str) -> Option<u32> {
+        match text.strip_prefix("0x") {
+            Some(hex) => u32::from_str_radix(hex, 16).ok(),
+            None => text.parse().ok(),
+        }
+    }
+    let (value, mask) = text.value.split_once('/').unwrap_or((&text.value, "0xffffffff"));
+    let Some((value, mask)) = number(value).zip(number(mask)) else {
+        let message = format!("\"{}\" is not a mark", text.value);
+        findings.push(
+            Diagnostic::new(&text.span, message, "expected VALUE or VALUE/MASK")
+                .hint("such as 0x100 or 0x100/0xff00"),
+        );
+        return None;
+    };
+    if value & !mask != 0 {
+        let message = format!("no mark is {value:#x} under the mask {mask:#x}");
+        findings.push(
+            Diagnostic::new(&text.span, message, "expected a value within the mask")
+                .hint(format!("the mask leaves {:#x} of it", value & mask)),
+        );
+        return None;
+    }
+    Some((value, mask))
+}

@@ -1,0 +1,208 @@
+//! Runs tests, each in a process of its own, several at the same time.
+//!
+//! The worker is this very program started anew; see [`crate::job`]. Its verdict counts as soon as it is told.
+//! That the kernel still takes the lab away holds up neither the verdict nor the next test, but no process is
+//! left when [`Pool::run`] returns.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use harness_model::event::{Event, Outcome, TestId};
+use tokio::{
+    sync::{mpsc::UnboundedSender, watch},
+    task::JoinSet,
+};
+
+use crate::{discover::Selected, job::Job, machine};
+
+mod process;
+mod processors;
+
+use process::{Conducted, conduct, reap};
+use processors::Processors;
+
+/// One test that is to be run, or to be skipped.
+#[derive(Debug)]
+pub struct Task {
+    /// The test.
+    pub selected: Selected,
+    /// Why it cannot be run here.
+    pub skip: Option<String>,
+    /// The program mhnat, where the variant needs it.
+    pub mhnat: Option<std::path::PathBuf>,
+    /// Delete the n-th rule of the subject's nft ruleset after it was applied.
+    pub without_rule: Option<usize>,
+}
+
+impl Task {
+    /// Which test it is.
+    pub fn id(&self) -> TestId {
+        TestId { scenario: self.selected.loaded.id.clone(), variant: self.selected.variant().name.clone() }
+    }
+
+    /// The event that begins it.
+    fn started(&self) -> Event {
+        let scenario = &self.selected.loaded.scenario;
+        Event::TestStarted {
+            test: self.id(),
+            title: scenario.title.clone(),
+            breaks: self.selected.variant().breaks.iter().cloned().collect(),
+            steps: scenario.steps.len(),
+        }
+    }
+
+    fn skipped(&self, reason: &str) -> Vec<Event> {
+        let outcome = Outcome::Skipped { reason: reason.to_owned() };
+        let finished = Event::TestFinished { test: self.id(), outcome, micros: 0, peak_kib: 0, frames: 0 };
+        vec![self.started(), finished]
+    }
+
+    fn job(&self, processor: usize) -> Job {
+        let loaded = &self.selected.loaded;
+        Job {
+            test: self.id(),
+            path: std::path::absolute(&loaded.path).unwrap_or_else(|_| loaded.path.clone()),
+            text: loaded.text.clone(),
+            mhnat: self.mhnat.clone(),
+            processor: Some(processor),
+            without_rule: self.without_rule,
+        }
+    }
+}
+
+/// What the pool tells while it works.
+#[derive(Debug)]
+pub enum Notice {
+    /// A test begins.
+    Began(TestId),
+    /// A test is over: all of its events, so that tests that ran at the same time do not mix.
+    Over(Vec<Event>),
+}
+
+/// How many tests at a time, and how long each may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Tests at a time.
+    pub jobs: NonZeroUsize,
+    /// Until a test is stopped.
+    pub timeout: Duration,
+}
+
+impl Limits {
+    /// Two tests a processor: while one waits for an answer, the other builds its lab.
+    pub fn default_jobs() -> NonZeroUsize {
+        NonZeroUsize::MIN.saturating_add(2 * machine::processors().len() - 1)
+    }
+
+    /// How long a test may take unless something else is said.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+}
+
+/// Runs tests.
+#[derive(Debug)]
+pub struct Pool {
+    limits: Limits,
+    processors: Processors,
+    /// Whether labs can be made at all; looked at when a test fails before its lab stood.
+    sandbox: Option<Result<(), String>>,
+}
+
+impl Pool {
+    /// A pool that may use every processor of this process.
+    pub fn new(limits: Limits) -> Self {
+        Pool { limits, processors: Processors::new(machine::processors()), sandbox: None }
+    }
+
+    /// Runs tests until all are over, or until `stop` tells that the user has had enough: then tests that are
+    /// running are ended without a word, and the others do not begin.
+    pub async fn run(
+        mut self,
+        tasks: Vec<Task>,
+        tell: UnboundedSender<Notice>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut queue = tasks.into_iter();
+        let mut running: JoinSet<(Arc<Task>, usize, Conducted)> = JoinSet::new();
+        let mut leaving: JoinSet<()> = JoinSet::new();
+        let (stopping, stopped) = watch::channel(false);
+        let notify = |notice| {
+            // Nobody listens any more: then nobody misses it.
+            let _ = tell.send(notice);
+        };
+        tokio::pin!(stop);
+        loop {
+            while running.len() < self.limits.jobs.get() && !*stopped.borrow() {
+                let Some(task) = queue.next() else { break };
+                if let Some(reason) = self.reason_to_skip(&task) {
+                    notify(Notice::Over(task.skipped(&reason)));
+                    continue;
+                }
+                notify(Notice::Began(task.id()));
+                let processor = self.processors.take();
+                let (job, task) = (task.job(processor), Arc::new(task));
+                let (begun, timeout, stopped) = (task.started(), self.limits.timeout, stopped.clone());
+                running.spawn(async move { (task, processor, conduct(&job, begun, timeout, stopped).await) });
+            }
+            tokio::select! {
+                over = running.join_next() => match over {
+                    None => break,
+                    Some(Ok((task, processor, Conducted { events, remains }))) => {
+                        self.processors.give_back(processor);
+                        if let Some(process) = remains {
+                            leaving.spawn(reap(process));
+                        }
+                        if let Some(events) = events {
+                            notify(Notice::Over(self.unless_no_lab_can_be_made(&task, events)));
+                        }
+                    }
+                    Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+                },
+                () = &mut stop, if !*stopped.borrow() => {
+                    stopping.send_replace(true);
+                }
+                Some(_) = leaving.join_next() => {}
+            }
+        }
+        drop(tell);
+        while leaving.join_next().await.is_some() {}
+    }
+
+    fn reason_to_skip(&self, task: &Task) -> Option<String> {
+        let no_lab = self.sandbox.as_ref().and_then(|sandbox| sandbox.as_ref().err());
+        task.skip.as_ref().or(no_lab).cloned()
+    }
+
+    /// A test that failed because this machine cannot make labs was not run.
+    fn unless_no_lab_can_be_made(&mut self, task: &Task, events: Vec<Event>) -> Vec<Event> {
+        if !ended_before_its_lab(&events) {
+            return events;
+        }
+        let sandbox = self.sandbox.get_or_insert_with(|| machine::sandbox_problem().map_or(Ok(()), Err));
+        match sandbox {
+            Ok(()) => events,
+            Err(reason) => task.skipped(reason),
+        }
+    }
+}
+
+fn ended_before_its_lab(events: &[Event]) -> bool {
+    let error = |event: &Event| matches!(event, Event::TestFinished { outcome: Outcome::Error { .. }, .. });
+    events.iter().any(error) && !events.iter().any(|event| matches!(event, Event::LabBuilt { .. }))
+}
+
+/// Runs one test from a thread that waits for it, and returns its events when no process of it is left.
+///
+/// # Errors
+/// If no runtime can be made, which takes a file descriptor or two.
+pub fn run_one(task: Task, timeout: Duration) -> std::io::Result<Vec<Event>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let pool = Pool::new(Limits { jobs: NonZeroUsize::MIN, timeout });
+    runtime.block_on(pool.run(vec![task], tell, std::future::pending()));
+    let mut events = Vec::new();
+    while let Ok(notice) = told.try_recv() {
+        if let Notice::Over(over) = notice {
+            events.extend(over);
+        }
+    }
+    Ok(events)
+}

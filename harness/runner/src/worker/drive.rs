@@ -1,0 +1,365 @@
+//! The timeline: builds the lab, puts the subject in place, takes the steps one after the other, and judges.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use harness_lab::{
+    capture::Capture,
+    inject::Injector,
+    lab::Lab,
+};
+use harness_model::{
+    event::{CommandRun, Event, Outcome, StepReport},
+    observation::{CommandSeen, Entry, ExchangeSeen, SocketResult, Tuple},
+    packet::{Token, TokenKind, build::{Frame, build}},
+    plan::{self, LabPlan},
+    scenario::{self, Action, Exchange, Injection, Scenario, Step, SubjectAction, Variant},
+    topology::NodeId,
+    verdict::{Evidence, Ground, describe_action, judge, judge_always},
+};
+
+use super::{
+    commands, failure::Failure, finished, micros, mutant, reactor::Reactor, subject::Subject,
+    traffic::{flow::Flow, service::Services},
+};
+use crate::job::Job;
+
+/// Runs a job in this process, which is PID 1 of a fresh sandbox, and says how it ended.
+pub(super) fn run(job: &Job, started: Instant, emit: &mut dyn FnMut(Event)) {
+    let mut frames = 0;
+    let outcome = match attempt(job, emit, &mut frames) {
+        Ok(outcome) => outcome,
+        Err(failure) => Outcome::Error { reason: failure.to_string() },
+    };
+    emit(finished(job.test.clone(), outcome, started, frames));
+}
+
+fn attempt(job: &Job, emit: &mut dyn FnMut(Event), frames: &mut u64) -> Result<Outcome, Failure> {
+    let scenario = scenario::parse(&job.text)
+        .map_err(|_| Failure::Scenario("the scenario does not parse any more".to_owned()))?;
+    let variant = scenario
+        .variants
+        .iter()
+        .find(|variant| variant.name == job.test.variant)
+        .ok_or_else(|| Failure::Scenario(format!("there is no variant `{}`", job.test.variant)))?;
+    emit(Event::TestStarted {
+        test: job.test.clone(),
+        title: scenario.title.clone(),
+        breaks: variant.breaks.iter().cloned().collect(),
+        steps: scenario.steps.len(),
+    });
+    let built = Instant::now();
+    let plan = plan::build(&scenario.topology, scenario.ipv6);
+    let lab = Lab::build(&plan)?;
+    let capture = Capture::open(&lab).map_err(|error| Failure::Capture(error.to_string()))?;
+    let services = Services::start(&lab, &plan)?;
+    emit(Event::LabBuilt {
+        test: job.test.clone(),
+        namespaces: plan.nodes.len(),
+        links: scenario.topology.links.len(),
+        micros: micros(built),
+    });
+    let subject = Subject::prepare(variant, scenario.subject.0, &job.path, job.mhnat.as_deref())?;
+    let reactor = Reactor { lab, capture, services, records: Vec::new() };
+    let mut drive = Drive {
+        job,
+        scenario: &scenario,
+        plan: &plan,
+        subject,
+        reactor,
+        injector: Injector::default(),
+        flows: BTreeMap::new(),
+        probe: 0,
+        emit,
+    };
+    let result = drive.all(variant);
+    *frames = drive.reactor.records.len() as u64;
+    let Drive { reactor, injector, .. } = drive;
+    harness_lab::close(Some(reactor.capture), Some(injector));
+    result
+}
+
+struct Drive<'a> {
+    job: &'a Job,
+    scenario: &'a Scenario,
+    plan: &'a LabPlan,
+    subject: Subject<'a>,
+    reactor: Reactor,
+    injector: Injector,
+    flows: BTreeMap<String, Flow>,
+    probe: u32,
+    emit: &'a mut dyn FnMut(Event),
+}
+
+/// What a step leaves behind for its verdict.
+#[derive(Default)]
+struct Done {
+    exchange: Option<ExchangeSeen>,
+    injected: Option<u32>,
+    command: Option<CommandRun>,
+}
+
+impl Drive<'_> {
+    fn all(&mut self, variant: &Variant) -> Result<Outcome, Failure> {
+        let applies = |step: &Step| matches!(step.action, Action::Subject(SubjectAction::Apply));
+        if !self.scenario.steps.iter().any(applies) {
+            self.drive_subject(SubjectAction::Apply)?;
+        }
+        self.reactor.settle()?;
+        let mut failed: BTreeSet<String> = BTreeSet::new();
+        for step in &self.scenario.steps {
+            let report = self.step(step)?;
+            if !report.holds() {
+                failed.insert(report.name.clone());
+            }
+            (self.emit)(Event::StepFinished { test: self.job.test.clone(), step: report });
+        }
+        for always in &self.scenario.always {
+            let began = Instant::now();
+            let check = judge_always(self.ground(), always, &self.reactor.records);
+            if !check.holds {
+                failed.insert(always.name.clone());
+            }
+            let step = StepReport {
+                name: always.name.clone(),
+                action: "over all packets of the run".to_owned(),
+                checks: vec![check],
+                journeys: Vec::new(),
+                command: None,
+                micros: micros(began),
+            };
+            (self.emit)(Event::StepFinished { test: self.job.test.clone(), step });
+        }
+        if failed == variant.breaks {
+            return Ok(Outcome::Passed);
+        }
+        Ok(Outcome::Failed {
+            unbroken: variant.breaks.difference(&failed).cloned().collect(),
+            failed: failed.difference(&variant.breaks).cloned().collect(),
+        })
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground { topology: &self.scenario.topology, plan: self.plan }
+    }
+
+    fn drive_subject(&mut self, action: SubjectAction) -> Result<(), Failure> {
+        let began = Instant::now();
+        let mut commands = self.subject.drive(&mut self.reactor, action)?;
+        if let (Some(n), false) = (self.job.without_rule, action == SubjectAction::Stop) {
+            commands.push(mutant::delete(&mut self.reactor, self.scenario.subject.0, n)?);
+        }
+        let word = match action {
+            SubjectAction::Apply => "apply",
+            SubjectAction::Reload => "reload",
+            SubjectAction::Stop => "stop",
+        };
+        (self.emit)(Event::SubjectDriven {
+            test: self.job.test.clone(),
+            action: word.to_owned(),
+            commands,
+            micros: micros(began),
+        });
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<StepReport, Failure> {
+        let began = Instant::now();
+        let first = self.reactor.records.len();
+        let done = self.act(step)?;
+        self.reactor.settle()?;
+        // Sockets are drained one after the other; only the stamps tell the order across them.
+        self.reactor.records[first..].sort_by_key(|record| record.at);
+        let conntrack = self.conntrack(step)?;
+        let command: Option<CommandSeen> = done.command.as_ref().map(commands::seen);
+        let evidence = Evidence {
+            records: &self.reactor.records[first..],
+            exchange: done.exchange,
+            injected: done.injected,
+            command: command.as_ref(),
+            conntrack: &conntrack,
+        };
+        let judged = judge(self.ground(), step, &evidence);
+        Ok(StepReport {
+            name: step.name.clone(),
+            action: describe_action(self.ground(), &step.action),
+            checks: judged.checks,
+            journeys: judged.journeys,
+            command: done.command,
+            micros: micros(began),
+        })
+    }
+
+    fn act(&mut self, step: &Step) -> Result<Done, Failure> {
+        let mut done = Done::default();
+        match &step.action {
+            Action::Request(exchange) => {
+                let mut flow = self.open(exchange)?;
+                done.exchange = Some(self.exchange(&mut flow, exchange.size, step)?);
+            }
+            Action::Open { flow: name, exchange } => {
+                let mut flow = self.open(exchange)?;
+                done.exchange = Some(self.exchange(&mut flow, exchange.size, step)?);
+                self.flows.insert(name.clone(), flow);
+            }
+            Action::Say { flow: name } => {
+                let mut flow = self
+                    .flows
+                    .remove(name)
+                    .ok_or_else(|| Failure::Scenario(format!("flow {name} is not open")))?;
+                done.exchange = Some(self.exchange(&mut flow, 16, step)?);
+                self.flows.insert(name.clone(), flow);
+            }
+            Action::Close { flow } => drop(self.flows.remove(flow)),
+            Action::Inject(injection) => done.injected = Some(self.inject(injection)?),
+            Action::Run { on, command } => {
+                let directory = self.job.path.parent().unwrap_or(std::path::Path::new("/"));
+                let shell = std::path::Path::new("/bin/sh");
+                done.command = Some(commands::run(
+                    &mut self.reactor,
+                    on.0,
+                    shell,
+                    &["-c", command],
+                    directory,
+                    command,
+                )?);
+            }
+            Action::Link { node, interface, action } => {
+                let index = self.plan.nodes[node.0].devices[*interface].index;
+                self.reactor.lab.change(node.0, index, *action)?;
+            }
+            Action::Subject(action) => self.drive_subject(*action)?,
+        }
+        Ok(done)
+    }
+
+    fn open(&mut self, exchange: &Exchange) -> Result<Flow, Failure> {
+        self.reactor.lab.in_node(exchange.from.0, || Flow::open(exchange))?
+    }
+
+    /// Asks, and waits for the answer: until the network is quiet, or as long as the step says.
+    fn exchange(&mut self, flow: &mut Flow, size: u16, step: &Step) -> Result<ExchangeSeen, Failure> {
+        self.probe += 1;
+        flow.ask(self.probe, size);
+        let deadline = step.within.map(|within| Instant::now() + within);
+        let result = loop {
+            if let Some(result) = flow.progress() {
+                break result;
+            }
+            if self.reactor.turn()? {
+                continue;
+            }
+            match deadline {
+                // The fence may have let the answer in.
+                None if self.reactor.is_quiet()? => break flow.progress().unwrap_or(SocketResult::Silence),
+                None => {}
+                Some(deadline) if Instant::now() >= deadline => break SocketResult::Silence,
+                Some(deadline) => self.reactor.wait(flow.interest().as_slice(), deadline)?,
+            }
+        };
+        Ok(ExchangeSeen {
+            node: flow.node,
+            probe: self.probe,
+            protocol: flow.protocol,
+            local: flow.local,
+            remote: flow.remote,
+            result,
+        })
+    }
+
+    fn inject(&mut self, injection: &Injection) -> Result<u32, Failure> {
+        self.probe += 1;
+        let sender = &self.plan.nodes[injection.node.0].devices[injection.interface];
+        let frame = Frame {
+            from: plan::mac(sender.index),
+            to: self.next_hop(injection)?,
+            source: injection.source,
+            destination: injection.destination,
+            ttl: injection.ttl,
+            protocol: injection.protocol,
+            source_port: injection.source_port,
+            destination_port: injection.destination_port,
+            flags: injection.flags,
+            sequence: injection.sequence,
+            token: Token { kind: TokenKind::Question, id: self.probe },
+            payload: injection.payload.as_bytes(),
+        };
+        let bytes = build(&frame).map_err(|error| Failure::Inject(error.to_string()))?;
+        self.injector
+            .send(&self.reactor.lab, injection.node.0, sender.index, &bytes)
+            .map_err(|error| Failure::Inject(error.to_string()))?;
+        Ok(self.probe)
+    }
+
+    /// The hardware address that a frame goes to: the named neighbour's, the destination's if it is on the link,
+    /// else the next hop's.
+    fn next_hop(&self, injection: &Injection) -> Result<[u8; 6], Failure> {
+        let node = &self.plan.nodes[injection.node.0];
+        let device = &node.devices[injection.interface];
+        let link = &self.scenario.topology.links[device.link];
+        let mac_of = |wanted: &dyn Fn(NodeId, usize) -> bool| {
+            let end = link.ends.iter().find(|(other, at)| *other != injection.node && wanted(*other, *at));
+            end.map(|(other, at)| plan::mac(self.plan.nodes[other.0].devices[*at].index))
+        };
+        let has = |address: std::net::IpAddr| {
+            move |plan: &LabPlan, other: NodeId, at: usize| {
+                plan.nodes[other.0].devices[at].addresses.iter().any(|own| own.addr() == address)
+            }
+        };
+        if let Some(via) = injection.via {
+            return mac_of(&|other, _| other == via).ok_or_else(|| {
+                let name = &self.scenario.topology.node(via).name;
+                Failure::Inject(format!("`{name}` is no neighbour on link `{}`", link.name))
+            });
+        }
+        let on_link = has(injection.destination);
+        if let Some(mac) = mac_of(&|other, at| on_link(self.plan, other, at)) {
+            return Ok(mac);
+        }
+        let route = node
+            .routes
+            .iter()
+            .filter(|route| route.device == device.index && route.to.contains(&injection.destination))
+            .max_by_key(|route| route.to.prefix_len());
+        if let Some(via) = route.and_then(|route| route.via) {
+            let next = has(via);
+            if let Some(mac) = mac_of(&|other, at| next(self.plan, other, at)) {
+                return Ok(mac);
+            }
+        }
+        // No route: on a cable there is only one who could take it.
+        mac_of(&|_, _| link.ends.len() == 2).ok_or_else(|| {
+            Failure::Inject(format!(
+                "nobody on link `{}` is the next hop to {} (hint: name a neighbour with `via`)",
+                link.name, injection.destination
+            ))
+        })
+    }
+
+    fn conntrack(&mut self, step: &Step) -> Result<Vec<(NodeId, Vec<Entry>)>, Failure> {
+        let nodes: BTreeSet<NodeId> = step.expect.conntrack.iter().map(|entries| entries.node).collect();
+        let mut tables = Vec::new();
+        for node in nodes {
+            let entries = self.reactor.lab.conntrack(node.0)?;
+            tables.push((node, entries.iter().map(entry).collect()));
+        }
+        Ok(tables)
+    }
+}
+
+fn entry(seen: &harness_lab::conntrack::ConntrackEntry) -> Entry {
+    let tuple = |tuple: &harness_lab::conntrack::Tuple| Tuple {
+        source: tuple.source,
+        destination: tuple.destination,
+        source_port: tuple.source_port,
+        destination_port: tuple.destination_port,
+    };
+    Entry {
+        protocol: seen.protocol,
+        original: tuple(&seen.original),
+        reply: tuple(&seen.reply),
+        mark: seen.mark,
+    }
+}

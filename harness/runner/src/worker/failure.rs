@@ -1,0 +1,75 @@
+//! Why a test could not be carried out: not a verdict on the subject, but the lack of one.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// Why a test could not be carried out.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The runner and its worker do not understand each other.
+    #[error("cannot read the job")]
+    Job(#[source] io::Error),
+    /// No sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] harness_lab::sandbox::SandboxError),
+    /// No lab.
+    #[error(transparent)]
+    Lab(#[from] harness_lab::lab::LabError),
+    /// No observation.
+    #[error("cannot observe the lab: {0}")]
+    Capture(String),
+    /// More frames than the capture could take: a verdict on what is left would be a guess.
+    #[error("the capture lost {0} frames, so nothing can be judged (hint: send less, or run as root, which may use larger socket buffers)")]
+    Lost(u64),
+    /// A socket of a service or a client.
+    #[error("{what}: {source}")]
+    Socket {
+        /// Which.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A hand-made frame.
+    #[error("cannot send the hand-made frame: {0}")]
+    Inject(String),
+    /// A file or text of the subject.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program that is not there, or that cannot be started.
+    #[error("cannot start {program}: {source}")]
+    Start {
+        /// Which.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A command that does not come to an end.
+    #[error("`{command}` still ran after {seconds} s; what it printed: {output}")]
+    Endless {
+        /// Which.
+        command: String,
+        /// How long.
+        seconds: u64,
+        /// What it printed.
+        output: String,
+    },
+    /// The subject could not be put in place.
+    #[error("`{command}` ended with status {status}: {output}")]
+    Subject {
+        /// Which.
+        command: String,
+        /// How.
+        status: i32,
+        /// What it printed.
+        output: String,
+    },
+    /// The scenario is not what the runner has checked.
+    #[error("{0}")]
+    Scenario(String),
+}

@@ -1,0 +1,157 @@
+//! Services: each answers a question with its echo, as the plainest application would.
+//!
+//! The UDP service has one socket a family, bound to the wildcard address, and answers with a plain `sendto`: it
+//! does not know which of its addresses was asked. That is what makes multi-homed UDP hard, so it must stay so.
+
+use std::{
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+};
+
+use harness_lab::lab::Lab;
+use harness_model::{
+    packet::Token,
+    plan::{LabPlan, NodePlan},
+    topology::{Service, ServiceProtocol},
+};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
+    sockopt::{Ipv6V6Only, ReuseAddr},
+};
+
+use crate::worker::failure::Failure;
+
+/// The largest question that is answered.
+const LARGEST: usize = 65_535;
+
+/// All services of a lab.
+pub(in crate::worker) struct Services {
+    udp: Vec<UdpSocket>,
+    listeners: Vec<TcpListener>,
+    connections: Vec<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+impl Services {
+    /// Starts every service of a plan.
+    pub(in crate::worker) fn start(lab: &Lab, plan: &LabPlan) -> Result<Self, Failure> {
+        let mut services =
+            Services { udp: Vec::new(), listeners: Vec::new(), connections: Vec::new(), buffer: vec![0; LARGEST] };
+        for (at, node) in plan.nodes.iter().enumerate() {
+            if node.services.is_empty() {
+                continue;
+            }
+            let (udp, listeners) = lab.in_node(at, || start_in_node(node, plan.ipv6))??;
+            services.udp.extend(udp);
+            services.listeners.extend(listeners);
+        }
+        Ok(services)
+    }
+
+    /// What to wait for.
+    pub(in crate::worker) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let udp = self.udp.iter().map(AsFd::as_fd);
+        let listeners = self.listeners.iter().map(AsFd::as_fd);
+        udp.chain(listeners).chain(self.connections.iter().map(AsFd::as_fd))
+    }
+
+    /// Answers all that was asked. Returns whether anything was.
+    pub(in crate::worker) fn serve(&mut self) -> bool {
+        let mut busy = false;
+        for socket in &self.udp {
+            // An error is one of an earlier answer (ICMP): it is taken off the socket, and that is all.
+            while let Some(received) = ready(socket.recv_from(&mut self.buffer)) {
+                busy = true;
+                if let Ok((length, from)) = received
+                    && let Some(answer) = Token::answer(&self.buffer[..length])
+                {
+                    // No route for the answer: the asking side sees that none comes.
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+        }
+        for listener in &self.listeners {
+            while let Some(accepted) = ready(listener.accept()) {
+                busy = true;
+                if let Ok((connection, _)) = accepted
+                    && connection.set_nonblocking(true).is_ok()
+                {
+                    let _ = connection.set_nodelay(true);
+                    self.connections.push(connection);
+                }
+            }
+        }
+        let buffer = &mut self.buffer;
+        self.connections.retain_mut(|connection| {
+            loop {
+                match ready(connection.read(buffer)) {
+                    None => return true,
+                    Some(Ok(length)) if length > 0 => {
+                        busy = true;
+                        if let Some(answer) = Token::answer(&buffer[..length]) {
+                            let _ = connection.write_all(&answer);
+                        }
+                    }
+                    Some(_) => {
+                        busy = true;
+                        return false;
+                    }
+                }
+            }
+        });
+        busy
+    }
+}
+
+/// The result of a call that may find nothing: None then.
+fn ready<T>(result: io::Result<T>) -> Option<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+        other => Some(other),
+    }
+}
+
+type Sockets = (Vec<UdpSocket>, Vec<TcpListener>);
+
+fn start_in_node(node: &NodePlan, ipv6: bool) -> Result<Sockets, Failure> {
+    let (mut udp, mut listeners) = (Vec::new(), Vec::new());
+    for service in &node.services {
+        for address in ends(service, ipv6) {
+            let failed = |source| Failure::Socket { what: format!("{}: cannot serve {service}", node.name), source };
+            match service.protocol {
+                ServiceProtocol::Udp => {
+                    udp.push(UdpSocket::from(bound(address, SockType::Datagram).map_err(failed)?));
+                }
+                ServiceProtocol::Tcp => {
+                    let fd = bound(address, SockType::Stream).map_err(failed)?;
+                    listen(&fd, Backlog::MAXCONN).map_err(|errno| failed(errno.into()))?;
+                    listeners.push(TcpListener::from(fd));
+                }
+            }
+        }
+    }
+    Ok((udp, listeners))
+}
+
+/// Where a service listens: at its address, or at the wildcard address of each family.
+fn ends(service: &Service, ipv6: bool) -> Vec<SocketAddr> {
+    let end = |address: IpAddr| SocketAddr::new(address, service.port);
+    match service.address {
+        Some(address) => vec![end(address)],
+        None if ipv6 => vec![end(Ipv4Addr::UNSPECIFIED.into()), end(Ipv6Addr::UNSPECIFIED.into())],
+        None => vec![end(Ipv4Addr::UNSPECIFIED.into())],
+    }
+}
+
+fn bound(address: SocketAddr, kind: SockType) -> io::Result<std::os::fd::OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, kind, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, Ipv6V6Only, &true)?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(fd)
+}
