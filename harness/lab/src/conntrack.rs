@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use harness_model::observation::{Entry, Tuple};
 use netlink_packet_core::{NlaBuffer, NlasIterator, parse_u8, parse_u16_be, parse_u32_be};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
@@ -14,38 +15,6 @@ use crate::{
 
 #[cfg(test)]
 mod tests;
-
-/// An entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConntrackEntry {
-    /// The first packet's addresses as it came.
-    pub original: Tuple,
-    /// The addresses that its answer will have.
-    pub reply: Tuple,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// The mark.
-    pub mark: u32,
-    /// The zone; 0 is the default one.
-    pub zone: u16,
-    /// `IPS_` flags, some of which are in [`status`].
-    pub status: u32,
-    /// Seconds until it is forgotten.
-    pub timeout: u32,
-}
-
-/// One direction of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tuple {
-    /// Source address.
-    pub source: IpAddr,
-    /// Destination address.
-    pub destination: IpAddr,
-    /// Source port, or the identifier of an ICMP echo. 0 where the protocol has neither.
-    pub source_port: u16,
-    /// Destination port; 0 where the protocol has none.
-    pub destination_port: u16,
-}
 
 /// Flags of an entry. See linux/netfilter/nf_conntrack_common.h.
 pub mod status {
@@ -93,7 +62,7 @@ mod tuple {
 
 impl Lab {
     /// All entries of a node.
-    pub fn conntrack(&mut self, node: usize) -> Result<Vec<ConntrackEntry>, LabError> {
+    pub fn conntrack(&mut self, node: usize) -> Result<Vec<Entry>, LabError> {
         let failed = |node: &str| {
             let node = node.to_owned();
             move |source| LabError::Read { node, what: "connection tracking table", source }
@@ -114,7 +83,7 @@ impl Lab {
 }
 
 /// An entry. None if it has no addresses that can be read, as a later kernel's unknown family.
-fn parse_entry(payload: &[u8]) -> Option<ConntrackEntry> {
+fn parse_entry(payload: &[u8]) -> Option<Entry> {
     let mut original = None;
     let mut reply = None;
     let (mut status, mut timeout, mut mark, mut zone) = (0, 0, 0, 0);
@@ -131,7 +100,7 @@ fn parse_entry(payload: &[u8]) -> Option<ConntrackEntry> {
         }
     }
     let ((original, protocol), (reply, _)) = (original?, reply?);
-    Some(ConntrackEntry { original, reply, protocol, mark, zone, status, timeout })
+    Some(Entry { original, reply, protocol, mark, zone, status, timeout })
 }
 
 /// A tuple and its protocol.

@@ -35,6 +35,12 @@ pub struct Entry {
     pub reply: Tuple,
     /// Its mark.
     pub mark: u32,
+    /// Its zone; 0 is the default one.
+    pub zone: u16,
+    /// `IPS_` flags. See linux/netfilter/nf_conntrack_common.h.
+    pub status: u32,
+    /// Seconds until it is forgotten.
+    pub timeout: u32,
 }
 
 /// One direction of a conntrack entry.
@@ -44,7 +50,7 @@ pub struct Tuple {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// Source port; 0 where the protocol has none.
+    /// Source port, or the identifier of an ICMP echo; 0 where the protocol has neither.
     pub source_port: u16,
     /// Destination port; 0 where the protocol has none.
     pub destination_port: u16,

@@ -1,4 +1,4 @@
-//! Broken scenarios: what a person is told about each. One file, one mistake that somebody will make.
+//! Broken scenarios: what a person is told about each. One file, one kind of mistake.
 
 use std::{fs, path::Path};
 
@@ -24,7 +24,7 @@ fn every_broken_scenario_is_explained() {
     paths.sort();
     assert!(paths.len() >= 45);
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("broken/snapshots");
+    settings.set_snapshot_path("broken");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
@@ -39,5 +39,16 @@ fn every_broken_scenario_is_explained() {
 #[test]
 fn a_huge_file_is_not_even_read() {
     let huge = format!("title = \"{}\"\n", "x".repeat(MAX_BYTES));
-    insta::assert_snapshot!(told("huge.toml", &huge), @"");
+    insta::assert_snapshot!(told("huge.toml", &huge), @r"
+    error: huge.toml: the file has 1048587 bytes, expected at most 1048576
+     |
+    help: is this a scenario? Put rulesets and configurations into files of their own
+    ");
+}
+
+#[test]
+fn a_file_full_of_errors_is_not_told_in_full() {
+    let told = told("noise.toml", &"?\n".repeat(10_000));
+    assert!(told.lines().count() < 200, "{told}");
+    assert!(told.contains("more errors of syntax"), "{told}");
 }

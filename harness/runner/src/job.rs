@@ -25,6 +25,8 @@ pub struct Job {
     /// The processor that the whole test runs on. One processor keeps packets in order, so that a fence frame
     /// proves that everything sent before it has arrived.
     pub processor: Option<usize>,
+    /// The process that started the worker, so that a worker whose runner died at once does not stay.
+    pub runner: u32,
     /// Delete the n-th rule of the subject's nft ruleset after it was applied (to prove that tests would notice).
     pub without_rule: Option<usize>,
 }

@@ -64,6 +64,7 @@ impl Task {
             text: loaded.text.clone(),
             mhnat: self.mhnat.clone(),
             processor: Some(processor),
+            runner: std::process::id(),
             without_rule: self.without_rule,
         }
     }

@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use harness_lab::sandbox::{self, Options};
 use harness_model::event::{Event, Outcome, TestId};
 
 use crate::job::{self, Job};
@@ -35,7 +36,7 @@ pub fn main_if_worker() {
     let status = match work(started) {
         Ok(()) => 0,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}");
+            let _ = writeln!(io::stderr(), "{}", error.in_full());
             1
         }
     };
@@ -47,7 +48,7 @@ fn work(started: Instant) -> Result<(), Failure> {
     io::stdin().read_to_end(&mut text).map_err(Failure::Job)?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| Failure::Job(error.into()))?;
     if let Some(processor) = job.processor {
-        harness_lab::sandbox::pin(processor)?;
+        sandbox::pin(processor)?;
     }
     let mut emit = |event: Event| {
         let mut out = io::stdout().lock();
@@ -57,8 +58,9 @@ fn work(started: Instant) -> Result<(), Failure> {
             out.flush()
         });
     };
-    if let Err(error) = harness_lab::sandbox::enter(&harness_lab::sandbox::Options::default()) {
-        emit(finished(job.test, Outcome::Error { reason: error.to_string() }, started, 0));
+    let options = Options { runner: Some(job.runner), ..Options::default() };
+    if let Err(error) = sandbox::enter(&options) {
+        emit(finished(job.test, Outcome::Error { reason: failure::in_full(&error) }, started, 0));
         return Ok(());
     }
     drive::run(&job, started, &mut emit);

@@ -8,6 +8,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -28,7 +29,7 @@ fn mhlab() -> Command {
     command
 }
 
-/// The test program of the scenarios, as cargo would start it.
+/// The test program of the scenarios, started by a process that stands for cargo: that one is killed.
 fn test_program() -> Option<Command> {
     let own = env::current_exe().ok()?;
     let newest = fs::read_dir(own.parent()?)
@@ -40,7 +41,9 @@ fn test_program() -> Option<Command> {
             name.starts_with("scenarios-") && path.extension().is_none()
         })
         .max_by_key(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())?;
-    let mut command = Command::new(newest);
+    let mut command = Command::new("sh");
+    // Without the last command the shell would become the program instead of waiting for it.
+    command.args(["-c", "\"$0\"; true"]).arg(newest).env("CARGO", "cargo");
     silent(&mut command);
     Some(command)
 }
@@ -49,7 +52,8 @@ fn silent(command: &mut Command) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
 }
 
-/// Processes in a PID namespace below ours, and workers on their way there, each with its command line.
+/// Processes in a PID namespace below ours, workers on their way there, and the test program of the scenarios,
+/// each with its command line.
 fn lab_processes() -> BTreeMap<u32, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -62,7 +66,8 @@ fn lab_processes() -> BTreeMap<u32, String> {
             .is_some_and(|pids| pids.split_whitespace().count() > 1);
         let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let gone = status.lines().any(|line| line.starts_with("State:") && line.contains('Z'));
-        if (nested || line.contains(harness::job::ENTRY)) && !gone {
+        let program = line.contains("/scenarios-") && !line.starts_with("rustc");
+        if (nested || program || line.contains(harness::job::ENTRY)) && !gone {
             found.insert(pid, line);
         }
     }
@@ -146,7 +151,11 @@ impl Moments {
     }
 }
 
+/// Both tests look at the whole machine, so one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn kill_at_random_moments(name: &str, start: impl Fn() -> Command) {
+    let _alone = ALONE.lock();
     let kills = env::var("MHLAB_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let (processes, mounted, network) = (lab_processes(), mounts(), host());
     // Moments from the program's start to somewhat past the end of an undisturbed run.

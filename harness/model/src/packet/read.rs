@@ -80,12 +80,17 @@ fn ip(sliced: &LaxSlicedPacket<'_>) -> Option<Ip> {
             Transport::Tcp {
                 source: tcp.source_port(),
                 destination: tcp.destination_port(),
-                flags: u8::from(tcp.fin()) * flags::FIN
-                    | u8::from(tcp.syn()) * flags::SYN
-                    | u8::from(tcp.rst()) * flags::RST
-                    | u8::from(tcp.psh()) * flags::PSH
-                    | u8::from(tcp.ack()) * flags::ACK
-                    | u8::from(tcp.urg()) * flags::URG,
+                flags: [
+                    (tcp.fin(), flags::FIN),
+                    (tcp.syn(), flags::SYN),
+                    (tcp.rst(), flags::RST),
+                    (tcp.psh(), flags::PSH),
+                    (tcp.ack(), flags::ACK),
+                    (tcp.urg(), flags::URG),
+                ]
+                .into_iter()
+                .filter(|(set, _)| *set)
+                .fold(0, |all, (_, flag)| all | flag),
                 sequence: tcp.sequence_number(),
                 acknowledgement: tcp.acknowledgment_number(),
             },

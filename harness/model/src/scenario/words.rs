@@ -117,7 +117,7 @@ pub(crate) fn tcp_flags(text: &At<String>, findings: &mut Findings) -> Option<u8
         let letters: String = text.value.to_lowercase().chars().filter(char::is_ascii_lowercase).collect();
         let respelled: Vec<&str> =
             (0..letters.len()).step_by(3).filter_map(|at| letters.get(at..at + 3)).collect();
-        let fits = letters.len() % 3 == 0
+        let fits = letters.len().is_multiple_of(3)
             && !letters.is_empty()
             && respelled.iter().all(|word| flag(word).is_some());
         findings.push(if fits {

@@ -25,6 +25,7 @@ pub(super) fn matches(
         Packet::Arp { sender, target, .. } => {
             return pattern.protocol == Some(PatternProtocol::Arp)
                 && pattern.source.is_none_or(|prefix| prefix.contains(sender))
+                && !pattern.source_not.iter().any(|prefix| prefix.contains(sender))
                 && pattern.destination.is_none_or(|prefix| prefix.contains(target));
         }
         Packet::Other(_) => return false,

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run scenarios and judge them
     Run(Run),
-    /// Delete each nft rule of the subjects in turn, and tell which deletions no test notices
+    /// Delete each nft rule of the subjects in turn, and tell which no test misses
     Mutants(Mutants),
     /// List scenarios with their variants
     List(List),

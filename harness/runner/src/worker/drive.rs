@@ -12,7 +12,7 @@ use harness_lab::{
 };
 use harness_model::{
     event::{CommandRun, Event, Outcome, StepReport},
-    observation::{CommandSeen, Entry, ExchangeSeen, SocketResult, Tuple},
+    observation::{CommandSeen, Entry, ExchangeSeen, SocketResult},
     packet::{Token, TokenKind, build::{Frame, build}},
     plan::{self, LabPlan},
     scenario::{self, Action, Exchange, Injection, Scenario, Step, SubjectAction, Variant},
@@ -21,7 +21,9 @@ use harness_model::{
 };
 
 use super::{
-    commands, failure::Failure, finished, micros, mutant, reactor::Reactor, subject::Subject,
+    commands,
+    failure::{self, Failure},
+    finished, micros, mutant, reactor::Reactor, subject::Subject,
     traffic::{flow::Flow, service::Services},
 };
 use crate::job::Job;
@@ -31,7 +33,7 @@ pub(super) fn run(job: &Job, started: Instant, emit: &mut dyn FnMut(Event)) {
     let mut frames = 0;
     let outcome = match attempt(job, emit, &mut frames) {
         Ok(outcome) => outcome,
-        Err(failure) => Outcome::Error { reason: failure.to_string() },
+        Err(failure) => Outcome::Error { reason: failure.in_full() },
     };
     emit(finished(job.test.clone(), outcome, started, frames));
 }
@@ -53,7 +55,7 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), frames: &mut u64) -> Result<O
     let built = Instant::now();
     let plan = plan::build(&scenario.topology, scenario.ipv6);
     let lab = Lab::build(&plan)?;
-    let capture = Capture::open(&lab).map_err(|error| Failure::Capture(error.to_string()))?;
+    let capture = Capture::open(&lab).map_err(|error| Failure::Capture(Box::new(error)))?;
     let services = Services::start(&lab, &plan)?;
     emit(Event::LabBuilt {
         test: job.test.clone(),
@@ -289,7 +291,7 @@ impl Drive<'_> {
         let bytes = build(&frame).map_err(|error| Failure::Inject(error.to_string()))?;
         self.injector
             .send(&self.reactor.lab, injection.node.0, sender.index, &bytes)
-            .map_err(|error| Failure::Inject(error.to_string()))?;
+            .map_err(|error| Failure::Inject(failure::in_full(&error)))?;
         Ok(self.probe)
     }
 
@@ -342,24 +344,8 @@ impl Drive<'_> {
         let nodes: BTreeSet<NodeId> = step.expect.conntrack.iter().map(|entries| entries.node).collect();
         let mut tables = Vec::new();
         for node in nodes {
-            let entries = self.reactor.lab.conntrack(node.0)?;
-            tables.push((node, entries.iter().map(entry).collect()));
+            tables.push((node, self.reactor.lab.conntrack(node.0)?));
         }
         Ok(tables)
-    }
-}
-
-fn entry(seen: &harness_lab::conntrack::ConntrackEntry) -> Entry {
-    let tuple = |tuple: &harness_lab::conntrack::Tuple| Tuple {
-        source: tuple.source,
-        destination: tuple.destination,
-        source_port: tuple.source_port,
-        destination_port: tuple.destination_port,
-    };
-    Entry {
-        protocol: seen.protocol,
-        original: tuple(&seen.original),
-        reply: tuple(&seen.reply),
-        mark: seen.mark,
     }
 }

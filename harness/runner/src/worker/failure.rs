@@ -1,11 +1,11 @@
 //! Why a test could not be carried out: not a verdict on the subject, but the lack of one.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
-use thiserror::Error;
+
 
 /// Why a test could not be carried out.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The runner and its worker do not understand each other.
     #[error("cannot read the job")]
@@ -17,13 +17,13 @@ pub enum Failure {
     #[error(transparent)]
     Lab(#[from] harness_lab::lab::LabError),
     /// No observation.
-    #[error("cannot observe the lab: {0}")]
-    Capture(String),
+    #[error("cannot observe the lab")]
+    Capture(#[source] Box<dyn Error + Send + Sync>),
     /// More frames than the capture could take: a verdict on what is left would be a guess.
     #[error("the capture lost {0} frames, so nothing can be judged (hint: send less, or run as root, which may use larger socket buffers)")]
     Lost(u64),
     /// A socket of a service or a client.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Socket {
         /// Which.
         what: String,
@@ -34,7 +34,7 @@ pub enum Failure {
     #[error("cannot send the hand-made frame: {0}")]
     Inject(String),
     /// A file or text of the subject.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum Failure {
         source: io::Error,
     },
     /// A program that is not there, or that cannot be started.
-    #[error("cannot start {program}: {source}")]
+    #[error("cannot start {program}")]
     Start {
         /// Which.
         program: String,
@@ -72,4 +72,23 @@ pub enum Failure {
     /// The scenario is not what the runner has checked.
     #[error("{0}")]
     Scenario(String),
+}
+
+impl Failure {
+    /// The failure with all that led to it, on one line.
+    pub fn in_full(&self) -> String {
+        in_full(self)
+    }
+}
+
+/// An error with all that led to it, on one line.
+pub(super) fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }

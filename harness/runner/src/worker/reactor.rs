@@ -33,7 +33,7 @@ impl Reactor {
 
     fn drain(&mut self) -> Result<bool, Failure> {
         let count =
-            self.capture.drain(&mut self.records).map_err(|error| Failure::Capture(error.to_string()))?;
+            self.capture.drain(&mut self.records).map_err(|error| Failure::Capture(Box::new(error)))?;
         Ok(count > 0)
     }
 
@@ -47,7 +47,7 @@ impl Reactor {
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-            Err(error) => Err(Failure::Capture(error.to_string())),
+            Err(error) => Err(Failure::Capture(Box::new(error))),
         }
     }
 
@@ -57,7 +57,7 @@ impl Reactor {
         let served = self.services.serve();
         self.capture
             .fence(&mut self.records)
-            .map_err(|error| Failure::Capture(error.to_string()))?;
+            .map_err(|error| Failure::Capture(Box::new(error)))?;
         let served = self.services.serve() || served;
         Ok(!served && self.records.len() == before)
     }
@@ -71,7 +71,7 @@ impl Reactor {
             }
         }
         self.drain()?;
-        match self.capture.lost().map_err(|error| Failure::Capture(error.to_string()))? {
+        match self.capture.lost().map_err(|error| Failure::Capture(Box::new(error)))? {
             0 => Ok(()),
             lost => Err(Failure::Lost(lost)),
         }
