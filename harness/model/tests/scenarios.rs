@@ -1,7 +1,7 @@
 //! The scenarios of this repository, and the schema that editors complete them with.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -16,24 +16,24 @@ fn here() -> &'static Path {
 }
 
 /// All scenario files below a folder; a configuration of mhnat lies beside its scenario as `NAME.mhnat.toml`.
-fn scenarios(folder: &Path) -> Vec<PathBuf> {
+fn scenarios(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if path.is_dir() {
-            found.extend(scenarios(&path));
+            found.extend(scenarios(&path)?);
         } else if name.ends_with(".toml") && !name.ends_with(".mhnat.toml") {
             found.push(path);
         }
     }
     found.sort();
-    found
+    Ok(found)
 }
 
 #[test]
 fn every_scenario_is_read_and_planned() {
-    let paths = scenarios(&here().join("../../scenarios"));
+    let paths = scenarios(&here().join("../../scenarios")).unwrap();
     assert!(!paths.is_empty());
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();

@@ -6,7 +6,7 @@ use std::{
     ops::Range,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
     diagnostic::Diagnostic,
@@ -105,20 +105,31 @@ impl Book {
     }
 
     /// The next address for a link that the file gives no prefix: RFC 2544 and RFC 5180 set these ranges aside for
-    /// benchmarks. A segment of the file may lie there all the same.
-    pub(super) fn transit(&mut self, ipv6: bool) -> IpAddr {
-        loop {
-            self.transit += 1;
-            let address = if ipv6 {
-                let base = u128::from(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0));
-                IpAddr::V6(Ipv6Addr::from(base + u128::from(self.transit)))
-            } else {
-                IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + self.transit))
-            };
-            if !self.owners.contains_key(&address) && self.segment_of(address).is_none() {
-                return address;
-            }
+    /// benchmarks. A segment of the file may lie there all the same; if it takes all of the range, there is none.
+    pub(super) fn transit(&mut self, ipv6: bool) -> Option<IpAddr> {
+        let range = transit_range(ipv6);
+        let covers = |prefix: &At<IpNet>| prefix.value.contains(&range);
+        if self.prefixes.iter().any(covers) {
+            return None;
         }
+        let mut candidates = (self.transit + 1..TRANSIT_ADDRESSES).map(|n| Some((n, nth(range, n)?)));
+        let free =
+            |address: &IpAddr| !self.owners.contains_key(address) && self.segment_of(*address).is_none();
+        let (n, address) = candidates.find_map(|found| found.filter(|(_, address)| free(address)))?;
+        self.transit = n;
+        Some(address)
+    }
+}
+
+/// So many addresses has the smaller one of the two ranges for links without prefix.
+const TRANSIT_ADDRESSES: u32 = 1 << 17;
+
+/// The range of the addresses of links without prefix.
+pub(super) fn transit_range(ipv6: bool) -> IpNet {
+    if ipv6 {
+        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0), 48))
+    } else {
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15))
     }
 }
 

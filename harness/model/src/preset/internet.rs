@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Builder, builder::Member};
+use super::{Builder, addresses::transit_range, builder::Member};
 use crate::{
     diagnostic::Diagnostic,
     scenario::{raw::Raw, spanned::At},
@@ -58,17 +58,30 @@ pub(super) fn expand(builder: &mut Builder<'_>, raw: &Raw) {
         for v6 in [false, true] {
             let has = own.iter().any(|address| address.addr().is_ipv6() == v6);
             if !has && both && (!v6 || ipv6) {
-                own.push(IpNet::from(builder.book.transit(v6)));
+                own.extend(transit(builder, v6));
             }
         }
-        let far: Vec<IpNet> = [false, true]
-            .into_iter()
-            .filter(|v6| own.iter().any(|address| address.addr().is_ipv6() == *v6))
-            .map(|v6| IpNet::from(builder.book.transit(v6)))
-            .collect();
+        let families = [false, true].into_iter();
+        let families = families.filter(|v6| own.iter().any(|address| address.addr().is_ipv6() == *v6));
+        let far: Vec<IpNet> = families.filter_map(|v6| transit(builder, v6)).collect();
         builder.topology.nodes[node.0].interfaces[interface].addresses = own;
         plug_core(builder, core, &format!("port{at}"), link, far);
     }
+}
+
+/// The next address for a link without prefix; where a segment takes them all, that is reported once.
+fn transit(builder: &mut Builder<'_>, ipv6: bool) -> Option<IpNet> {
+    let found = builder.book.transit(ipv6);
+    if found.is_none() {
+        let range = transit_range(ipv6);
+        let taken = builder.book.segment_of(range.network()).map_or(0..0, |segment| segment.span.clone());
+        let message = format!("no address of {range} is left for the links of the internet");
+        let finding = Diagnostic::new(&taken, message, "expected a prefix that leaves some of it");
+        if !builder.findings.contains(&finding) {
+            builder.findings.push(finding);
+        }
+    }
+    found.map(IpNet::from)
 }
 
 fn core(builder: &mut Builder<'_>, raw: &Raw) -> NodeId {

@@ -107,3 +107,18 @@ fn a_segment_may_lie_where_links_without_prefix_get_their_addresses() {
         expanded("[lan.l]\nprefix = \"198.18.0.0/24\"\n[router]\nr = { on = [\"l\", \"internet\"] }\n");
     assert!(text.contains("eth1 on r-internet: [198.18.1.0/32]"), "{text}");
 }
+
+#[test]
+fn segments_that_leave_no_address_for_the_internet_are_reported_and_not_searched_for_ever() {
+    for prefix in ["0.0.0.0/0", "198.0.0.0/8", "::/0", "2001::/16"] {
+        let source = format!(
+            "title = \"t\"\nlan.l.prefix = \"{prefix}\"\nhost.h.on = \"internet\"\nhost.k = {{ on = \"internet\", address = [\"203.0.113.1\", \"2001:db8::1\"] }}\nsubject = {{ on = \"h\", variant = {{}} }}\n"
+        );
+        let raw = Raw::deserialize(toml::de::Deserializer::parse(&source).unwrap()).unwrap();
+        let mut findings = Vec::new();
+        expand(&raw, &mut findings);
+        let told: Vec<_> =
+            findings.iter().filter(|finding| finding.message.contains("is left for")).collect();
+        assert_eq!(told.len(), 1, "{prefix}: {}", render("preset", &source, &findings, false));
+    }
+}

@@ -107,7 +107,7 @@ impl Names<'_> {
         }
     }
 
-    /// "NODE:PORT", "ADDRESS:PORT" or "[IPV6]:PORT"; without port for ICMP.
+    /// "NODE:PORT", "ADDRESS:PORT" or `[IPV6]:PORT`; without port for ICMP.
     pub(super) fn target(
         &self,
         text: &At<String>,

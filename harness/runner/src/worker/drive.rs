@@ -30,15 +30,25 @@ use crate::job::Job;
 
 /// Runs a job in this process, which is PID 1 of a fresh sandbox, and says how it ended.
 pub(super) fn run(job: &Job, started: Instant, emit: &mut dyn FnMut(Event)) {
-    let mut frames = 0;
-    let outcome = match attempt(job, emit, &mut frames) {
+    let mut remains = Remains::default();
+    let outcome = match attempt(job, emit, &mut remains) {
         Ok(outcome) => outcome,
         Err(failure) => Outcome::Error { reason: failure.in_full() },
     };
-    emit(finished(job.test.clone(), outcome, started, frames));
+    emit(finished(job.test.clone(), outcome, started, remains.frames));
+    // The kernel takes its time to close what captures; the verdict does not wait for that.
+    harness_lab::close(remains.capture, remains.injector);
 }
 
-fn attempt(job: &Job, emit: &mut dyn FnMut(Event), frames: &mut u64) -> Result<Outcome, Failure> {
+/// What is left of a run when it has been judged.
+#[derive(Default)]
+struct Remains {
+    frames: u64,
+    capture: Option<Capture>,
+    injector: Option<Injector>,
+}
+
+fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Result<Outcome, Failure> {
     let scenario = scenario::parse(&job.text)
         .map_err(|_| Failure::Scenario("the scenario does not parse any more".to_owned()))?;
     let variant = scenario
@@ -77,9 +87,9 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), frames: &mut u64) -> Result<O
         emit,
     };
     let result = drive.all(variant);
-    *frames = drive.reactor.records.len() as u64;
     let Drive { reactor, injector, .. } = drive;
-    harness_lab::close(Some(reactor.capture), Some(injector));
+    let frames = reactor.records.len() as u64;
+    *remains = Remains { frames, capture: Some(reactor.capture), injector: Some(injector) };
     result
 }
 

@@ -1,0 +1,209 @@
+//! Steps and their actions.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Expect;
+use crate::scenario::spanned::At;
+
+/// One step: exactly one action, and what is expected of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Step {
+    /// Its name in reports and in `breaks`.
+    pub name: At<String>,
+    /// One exchange through real sockets: a question and, hopefully, its answer.
+    #[serde(default)]
+    pub request: Option<At<Request>>,
+    /// Open a flow that lives across steps, with one exchange.
+    #[serde(default)]
+    pub open: Option<At<Open>>,
+    /// One more exchange on an open flow.
+    #[serde(default)]
+    pub say: Option<At<FlowRef>>,
+    /// Close a flow.
+    #[serde(default)]
+    pub close: Option<At<FlowRef>>,
+    /// Send a hand-made frame.
+    #[serde(default)]
+    pub inject: Option<At<Inject>>,
+    /// Run a command in a node.
+    #[serde(default)]
+    pub run: Option<At<Run>>,
+    /// Change a link's state.
+    #[serde(default)]
+    pub link: Option<At<LinkChange>>,
+    /// Drive the subject. Without any such step it is applied before the first one.
+    #[serde(default)]
+    pub subject: Option<At<SubjectAction>>,
+    /// What must be so.
+    #[serde(default)]
+    pub expect: Option<At<Expect>>,
+    /// How long an answer may take, such as "3s". Default: until the network is quiet.
+    #[serde(default)]
+    pub within: Option<At<String>>,
+}
+
+/// One exchange.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Request {
+    /// The node that asks.
+    pub from: At<String>,
+    /// Whom: "NODE:PORT", "ADDRESS:PORT", `[IPV6]:PORT`; for ICMP without port.
+    pub to: At<String>,
+    /// Default: udp.
+    #[serde(default)]
+    pub protocol: Option<At<Protocol>>,
+    /// The address family, where a node has both. Default: ipv4 if it has one.
+    #[serde(default)]
+    pub family: Option<At<Family>>,
+    /// The local port. Default: the kernel's choice.
+    #[serde(default)]
+    pub source_port: Option<At<u16>>,
+    /// The local address. Default: the kernel's choice.
+    #[serde(default)]
+    pub source: Option<At<String>>,
+    /// Bytes of payload, at least 16. Default: 16.
+    #[serde(default)]
+    pub size: Option<At<u16>>,
+}
+
+/// Open a flow.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Open {
+    /// The flow's name for later steps.
+    pub flow: At<String>,
+    /// The node that asks.
+    pub from: At<String>,
+    /// Whom: "NODE:PORT", "ADDRESS:PORT", `[IPV6]:PORT`.
+    pub to: At<String>,
+    /// Default: udp.
+    #[serde(default)]
+    pub protocol: Option<At<Protocol>>,
+    /// The address family, where a node has both. Default: ipv4 if it has one.
+    #[serde(default)]
+    pub family: Option<At<Family>>,
+    /// The local port. Default: the kernel's choice.
+    #[serde(default)]
+    pub source_port: Option<At<u16>>,
+    /// The local address. Default: the kernel's choice.
+    #[serde(default)]
+    pub source: Option<At<String>>,
+}
+
+/// A flow that an earlier step opened.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FlowRef {
+    /// Its name.
+    pub flow: At<String>,
+}
+
+/// A hand-made frame, sent as if the node's own stack had.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Inject {
+    /// The interface that it leaves by, as "NODE:INTERFACE".
+    pub at: At<String>,
+    /// Source address.
+    pub source: At<String>,
+    /// Destination address.
+    pub destination: At<String>,
+    /// Default: udp.
+    #[serde(default)]
+    pub protocol: Option<At<Protocol>>,
+    /// Source port. Default: 40000.
+    #[serde(default)]
+    pub source_port: Option<At<u16>>,
+    /// Destination port. Default: 7.
+    #[serde(default)]
+    pub destination_port: Option<At<u16>>,
+    /// TCP flags, such as "syn" or "rst+ack". Default: syn.
+    #[serde(default)]
+    pub flags: Option<At<String>>,
+    /// TCP sequence number.
+    #[serde(default)]
+    pub sequence: Option<At<u32>>,
+    /// TTL or hop limit. Default: 64.
+    #[serde(default)]
+    pub ttl: Option<At<u8>>,
+    /// Payload as text, behind the mark that identifies the packet.
+    #[serde(default)]
+    pub payload: Option<At<String>>,
+    /// The neighbour that the frame is addressed to, where it is not the next hop of the destination.
+    #[serde(default)]
+    pub via: Option<At<String>>,
+}
+
+/// A command.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Run {
+    /// The node.
+    pub on: At<String>,
+    /// A line for /bin/sh.
+    pub command: At<String>,
+}
+
+/// A change of a link's state.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LinkChange {
+    /// The interface, as "NODE:INTERFACE".
+    pub at: At<String>,
+    /// What happens to it.
+    #[serde(rename = "do")]
+    pub action: At<LinkAction>,
+}
+
+/// What can happen to an interface.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkAction {
+    /// The far end goes away: carrier is lost.
+    Cut,
+    /// The far end is back.
+    Mend,
+    /// Set administratively down.
+    Down,
+    /// Set administratively up.
+    Up,
+    /// The device is deleted.
+    Remove,
+}
+
+/// What is done to the subject.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubjectAction {
+    /// Put it in place.
+    Apply,
+    /// Put it in place again.
+    Reload,
+    /// Take it away.
+    Stop,
+}
+
+/// Transport protocols.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// ICMP echo; ICMPv6 echo between IPv6 addresses.
+    Icmp,
+}
+
+/// Address families.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
