@@ -28,9 +28,14 @@ fn main() -> ExitCode {
         bench.stalls(stalls);
         return ExitCode::SUCCESS;
     }
-    println!("medians of {} runs each, in turn; rivals until they end, mhlab until its verdict and its end\n", bench.runs);
-    println!("{:<40} {:>12} {:>9} {:>10} {:>7} {:>7} {:>8}",
-        "", "verdict, ms", "end, ms", "rival, ms", "ratio", "(end)", "allowed");
+    println!(
+        "medians of {} runs each, in turn; rivals until they end, mhlab until its verdict and its end\n",
+        bench.runs
+    );
+    println!(
+        "{:<40} {:>12} {:>9} {:>10} {:>7} {:>7} {:>8}",
+        "", "verdict, ms", "end, ms", "rival, ms", "ratio", "(end)", "allowed"
+    );
     let rivals = Rivals::build();
     let six = bench.scenario("six-nodes", SIX_NODES);
     let star = bench.scenario("star", &star(100));
@@ -65,7 +70,9 @@ impl Bench {
     fn pair(&self, what: &str, scenarios: &[PathBuf], at_once: usize, rival: Rival, allowed: Option<f64>) {
         let ours = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_mhlab"));
-            command.args(["run", "--filter", "not control()", "--jobs", &at_once.to_string()]).args(scenarios);
+            command
+                .args(["run", "--filter", "not control()", "--jobs", &at_once.to_string()])
+                .args(scenarios);
             command
         };
         let (mut verdicts, mut ends, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
@@ -83,7 +90,8 @@ impl Bench {
     }
 
     fn suite(&self) {
-        let suite: Vec<PathBuf> = (0..20).map(|at| self.scenario(&format!("suite/{at}"), SIX_NODES)).collect();
+        let suite: Vec<PathBuf> =
+            (0..20).map(|at| self.scenario(&format!("suite/{at}"), SIX_NODES)).collect();
         let ours = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_mhlab"));
             command.arg("run").args(&suite);
@@ -102,7 +110,9 @@ impl Bench {
         let text = fs::read_to_string(report).unwrap_or_default();
         let peak = text
             .lines()
-            .filter_map(|line| line.trim().strip_prefix("\"peak_kib\": ")?.trim_end_matches(',').parse::<f64>().ok())
+            .filter_map(|line| {
+                line.trim().strip_prefix("\"peak_kib\": ")?.trim_end_matches(',').parse::<f64>().ok()
+            })
             .fold(0.0, f64::max);
         println!("{:<40} {:>8.1} MiB", "peak memory of a scenario's worker", peak / 1024.0);
     }
@@ -185,8 +195,14 @@ fn finish(mut child: Child) {
     assert!(status.success(), "a measured program failed: {status}");
 }
 
+/// Lets the kernel take the namespaces of the former run away, so that nobody pays for another's.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(150));
+}
+
 /// Milliseconds until so many at once have ended.
 fn wall(at_once: usize, command: &dyn Fn() -> Command) -> f64 {
+    pause();
     let begun = Instant::now();
     let children: Vec<Child> = (0..at_once).map(|_| start(command())).collect();
     children.into_iter().for_each(finish);
@@ -195,6 +211,7 @@ fn wall(at_once: usize, command: &dyn Fn() -> Command) -> f64 {
 
 /// Milliseconds until mhlab has told its verdict on all tests, and until it has ended.
 fn own(command: &dyn Fn() -> Command) -> (f64, f64) {
+    pause();
     let begun = Instant::now();
     let mut command = command();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -216,7 +233,8 @@ fn median(times: &mut [f64]) -> Option<f64> {
 
 /// Prints verdict, end, rival and what is allowed.
 fn row(what: &str, [verdict, end, rival, allowed]: [Option<f64>; 4]) {
-    let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+    let number =
+        |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
     let ratio = |ours: Option<f64>| number(ours.zip(rival).map(|(ours, rival)| ours / rival), 2);
     println!(
         "{what:<40} {:>12} {:>9} {:>10} {:>7} {:>7} {:>8}",

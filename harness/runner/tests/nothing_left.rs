@@ -3,6 +3,8 @@
 //! Both are looked at from outside: processes in PID namespaces of their own, mounts, and all that `ip`, `nft` and
 //! /proc/sys/net say of the host's own network.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
@@ -18,7 +20,8 @@ const KILLS: u32 = 20;
 const TEARDOWN: Duration = Duration::from_secs(20);
 
 fn scenarios() -> PathBuf {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     manifest.join("../../scenarios")
 }
 
@@ -96,7 +99,8 @@ fn host() -> BTreeMap<String, String> {
             .args(&command[1..])
             .env("PATH", format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default()))
             .output();
-        let text = output.map_or_else(|error| error.to_string(), |out| String::from_utf8_lossy(&out.stdout).into_owned());
+        let text = output
+            .map_or_else(|error| error.to_string(), |out| String::from_utf8_lossy(&out.stdout).into_owned());
         state.insert(command.join(" "), text);
     }
     sysctls(Path::new("/proc/sys/net"), &mut state);

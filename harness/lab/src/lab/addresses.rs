@@ -28,16 +28,7 @@ impl Lab {
 }
 
 fn batch(plan: &NodePlan) -> Batch {
-    let NodePlan {
-        name: _,
-        sysctls: _,
-        devices,
-        loopback,
-        routes,
-        rules,
-        neighbours,
-        services: _,
-    } = plan;
+    let NodePlan { name: _, sysctls: _, devices, loopback, routes, rules, neighbours, services: _ } = plan;
     let name = |index: u32| {
         devices.iter().find(|device| device.index == index).map_or("?", |device| device.name.as_str())
     };

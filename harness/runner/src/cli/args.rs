@@ -108,8 +108,10 @@ pub(super) struct Run {
 }
 
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  mhlab mutants --filter 'variant(mhnat)' scenarios\n\nExit status: as of \
-    `mhlab run`; 1 if a rule is not missed.")]
+#[command(
+    after_long_help = "Examples:\n  mhlab mutants --filter 'variant(mhnat)' scenarios\n\nExit status: as of \
+    `mhlab run`; 1 if a rule is not missed."
+)]
 pub(super) struct Mutants {
     #[command(flatten)]
     pub(super) selection: Selection,

@@ -133,7 +133,11 @@ fn text(rules: &BTreeMap<String, Rule>) -> String {
         // Writing to a String cannot fail.
         let _ = match rule.missed_by.first() {
             Some(first) => {
-                writeln!(out, "missed     {name}\n           by {} of {tests} tests, such as {first}", rule.missed_by.len())
+                writeln!(
+                    out,
+                    "missed     {name}\n           by {} of {tests} tests, such as {first}",
+                    rule.missed_by.len()
+                )
             }
             None => writeln!(out, "NOT MISSED {name}\n           {tests} tests passed without it"),
         };

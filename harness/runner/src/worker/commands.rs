@@ -45,14 +45,19 @@ pub(super) fn run(
     // The command holds the writing ends of the pipe: they must not outlive it here.
     drop(command);
     let ended = harness_lab::process::ended(&child).map_err(started)?;
-    let mut output = Output { reader: nonblocking(reader.into()).map_err(started)?, text: Vec::new(), open: true };
+    let mut output =
+        Output { reader: nonblocking(reader.into()).map_err(started)?, text: Vec::new(), open: true };
     let deadline = Instant::now() + LIMIT;
     loop {
         reactor.turn()?;
         output.take();
         if let Some(status) = child.try_wait().map_err(started)? {
             output.take();
-            return Ok(CommandRun { command: line.to_owned(), status: number(status), output: output.text() });
+            return Ok(CommandRun {
+                command: line.to_owned(),
+                status: number(status),
+                output: output.text(),
+            });
         }
         if Instant::now() >= deadline {
             let _ = child.kill();
@@ -86,7 +91,8 @@ fn path() -> String {
 
 /// A program by its name, as the shell would find it.
 pub(super) fn find(name: &str) -> Result<std::path::PathBuf, Failure> {
-    let found = path().split(':').map(|directory| Path::new(directory).join(name)).find(|path| path.is_file());
+    let found =
+        path().split(':').map(|directory| Path::new(directory).join(name)).find(|path| path.is_file());
     found.ok_or_else(|| Failure::Start {
         program: name.to_owned(),
         source: io::Error::new(io::ErrorKind::NotFound, "no such program in PATH or among the system's"),

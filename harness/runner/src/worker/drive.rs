@@ -5,15 +5,14 @@ use std::{
     time::Instant,
 };
 
-use harness_lab::{
-    capture::Capture,
-    inject::Injector,
-    lab::Lab,
-};
+use harness_lab::{capture::Capture, inject::Injector, lab::Lab};
 use harness_model::{
     event::{CommandRun, Event, Outcome, StepReport},
     observation::{CommandSeen, Entry, ExchangeSeen, SocketResult},
-    packet::{Token, TokenKind, build::{Frame, build}},
+    packet::{
+        Token, TokenKind,
+        build::{Frame, build},
+    },
     plan::{self, LabPlan},
     scenario::{self, Action, Exchange, Injection, Scenario, Step, SubjectAction, Variant},
     topology::NodeId,
@@ -23,7 +22,9 @@ use harness_model::{
 use super::{
     commands,
     failure::{self, Failure},
-    finished, micros, mutant, reactor::Reactor, subject::Subject,
+    finished, micros, mutant,
+    reactor::Reactor,
+    subject::Subject,
     traffic::{flow::Flow, service::Services},
 };
 use crate::job::Job;

@@ -2,8 +2,6 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-
-
 /// Why a test could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -20,7 +18,9 @@ pub enum Failure {
     #[error("cannot observe the lab")]
     Capture(#[source] Box<dyn Error + Send + Sync>),
     /// More frames than the capture could take: a verdict on what is left would be a guess.
-    #[error("the capture lost {0} frames, so nothing can be judged (hint: send less, or run as root, which may use larger socket buffers)")]
+    #[error(
+        "the capture lost {0} frames, so nothing can be judged (hint: send less, or run as root, which may use larger socket buffers)"
+    )]
     Lost(u64),
     /// A socket of a service or a client.
     #[error("{what}")]

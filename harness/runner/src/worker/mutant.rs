@@ -18,8 +18,14 @@ struct Rule {
 /// text say that there is no such rule.
 pub(super) fn delete(reactor: &mut Reactor, node: usize, n: usize) -> Result<CommandRun, Failure> {
     let nft = commands::find("nft")?;
-    let listing =
-        commands::run(reactor, node, &nft, &["-a", "list", "ruleset"], Path::new("/"), "nft -a list ruleset")?;
+    let listing = commands::run(
+        reactor,
+        node,
+        &nft,
+        &["-a", "list", "ruleset"],
+        Path::new("/"),
+        "nft -a list ruleset",
+    )?;
     let command = format!("delete rule {n}");
     let Some(rule) = rules(&listing.output).into_iter().nth(n) else {
         return Ok(CommandRun { command, status: 1, output: String::new() });
@@ -79,7 +85,8 @@ mod tests {
             table ip x { # handle 5\n\tchain c { # handle 1\n\t\tdrop # handle 3\n\t}\n}\n";
         let found: Vec<(String, String, String)> =
             rules(listing).into_iter().map(|rule| (rule.table, rule.chain, rule.handle)).collect();
-        let text = |table: &str, chain: &str, handle: &str| (table.to_owned(), chain.to_owned(), handle.to_owned());
+        let text =
+            |table: &str, chain: &str, handle: &str| (table.to_owned(), chain.to_owned(), handle.to_owned());
         assert_eq!(found, [text("inet mhnat", "post", "7"), text("ip x", "c", "3")]);
     }
 }

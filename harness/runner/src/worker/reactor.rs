@@ -38,7 +38,11 @@ impl Reactor {
     }
 
     /// Waits until something is ready, or one of `also` is, or the deadline comes.
-    pub(super) fn wait(&self, also: &[(BorrowedFd<'_>, PollFlags)], deadline: Instant) -> Result<(), Failure> {
+    pub(super) fn wait(
+        &self,
+        also: &[(BorrowedFd<'_>, PollFlags)],
+        deadline: Instant,
+    ) -> Result<(), Failure> {
         let mut fds: Vec<PollFd<'_>> = Vec::new();
         fds.extend(self.capture.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.services.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
@@ -55,9 +59,7 @@ impl Reactor {
     pub(super) fn is_quiet(&mut self) -> Result<bool, Failure> {
         let before = self.records.len();
         let served = self.services.serve();
-        self.capture
-            .fence(&mut self.records)
-            .map_err(|error| Failure::Capture(Box::new(error)))?;
+        self.capture.fence(&mut self.records).map_err(|error| Failure::Capture(Box::new(error)))?;
         let served = self.services.serve() || served;
         Ok(!served && self.records.len() == before)
     }

@@ -41,7 +41,11 @@ impl<'a> Subject<'a> {
     }
 
     /// Drives it. All commands must succeed.
-    pub(super) fn drive(&self, reactor: &mut Reactor, action: SubjectAction) -> Result<Vec<CommandRun>, Failure> {
+    pub(super) fn drive(
+        &self,
+        reactor: &mut Reactor,
+        action: SubjectAction,
+    ) -> Result<Vec<CommandRun>, Failure> {
         let mut runs = Vec::new();
         for (kind, path, shown) in &self.parts {
             let run = self.part(reactor, action, *kind, path, shown)?;
@@ -82,8 +86,7 @@ impl<'a> Subject<'a> {
             }
             PartKind::Nft => run(commands::find("nft")?, &["-f", &file], format!("nft -f {shown}")),
             PartKind::Iptables | PartKind::Ip6tables => {
-                let name =
-                    if kind == PartKind::Iptables { "iptables-restore" } else { "ip6tables-restore" };
+                let name = if kind == PartKind::Iptables { "iptables-restore" } else { "ip6tables-restore" };
                 if stop {
                     let empty = write(&format!("{name}.empty"), EMPTY_TABLES)?;
                     let empty = empty.to_string_lossy();

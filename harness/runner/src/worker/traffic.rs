@@ -8,8 +8,8 @@ use std::{
 
 use harness_model::observation::SocketResult;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect, getsockname, setsockopt, socket,
-    sockopt::ReuseAddr,
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect, getsockname, setsockopt,
+    socket, sockopt::ReuseAddr,
 };
 
 pub(super) mod flow;
@@ -42,7 +42,10 @@ fn connecting(
 
 /// A socket's own end.
 fn own_end(fd: &OwnedFd, fallback: SocketAddr) -> SocketAddr {
-    getsockname::<SockaddrStorage>(fd.as_raw_fd()).ok().and_then(|address| socket_address(&address)).unwrap_or(fallback)
+    getsockname::<SockaddrStorage>(fd.as_raw_fd())
+        .ok()
+        .and_then(|address| socket_address(&address))
+        .unwrap_or(fallback)
 }
 
 fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {

@@ -36,7 +36,10 @@ pub(in crate::worker) struct Flow {
 
 enum Socket {
     Udp(UdpSocket),
-    Tcp { stream: TcpStream, connected: bool },
+    Tcp {
+        stream: TcpStream,
+        connected: bool,
+    },
     Icmp(std::fs::File),
     /// It ended, or never began, with this.
     Ended(SocketResult),

@@ -36,8 +36,12 @@ pub(in crate::worker) struct Services {
 impl Services {
     /// Starts every service of a plan.
     pub(in crate::worker) fn start(lab: &Lab, plan: &LabPlan) -> Result<Self, Failure> {
-        let mut services =
-            Services { udp: Vec::new(), listeners: Vec::new(), connections: Vec::new(), buffer: vec![0; LARGEST] };
+        let mut services = Services {
+            udp: Vec::new(),
+            listeners: Vec::new(),
+            connections: Vec::new(),
+            buffer: vec![0; LARGEST],
+        };
         for (at, node) in plan.nodes.iter().enumerate() {
             if node.services.is_empty() {
                 continue;
@@ -119,7 +123,8 @@ fn start_in_node(node: &NodePlan, ipv6: bool) -> Result<Sockets, Failure> {
     let (mut udp, mut listeners) = (Vec::new(), Vec::new());
     for service in &node.services {
         for address in ends(service, ipv6) {
-            let failed = |source| Failure::Socket { what: format!("{}: cannot serve {service}", node.name), source };
+            let failed =
+                |source| Failure::Socket { what: format!("{}: cannot serve {service}", node.name), source };
             match service.protocol {
                 ServiceProtocol::Udp => {
                     udp.push(UdpSocket::from(bound(address, SockType::Datagram).map_err(failed)?));
