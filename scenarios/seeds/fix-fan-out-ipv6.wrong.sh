@@ -1,3 +1,4 @@
+#!/bin/sh
 # As the working rules, but for the source: it is chosen by the destination, which DNAT has rewritten by then.
 set -e
 case $1 in

@@ -1,3 +1,4 @@
+#!/bin/sh
 # The article's rules, with what this topology adds: the application may be in a container (PREROUTING), and each
 # VPN is a link of its own (a mark by dummy address, a table by mark).
 set -e

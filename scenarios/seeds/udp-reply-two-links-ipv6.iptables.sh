@@ -1,3 +1,4 @@
+#!/bin/sh
 # The article's iptables rules for case B, for IPv6, which has no reverse path filter to switch off.
 set -e
 [ "$1" = apply ] || exit 0

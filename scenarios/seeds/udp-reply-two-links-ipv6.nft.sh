@@ -1,5 +1,5 @@
-# The article's nft rules for case B, for IPv6, which has no reverse path filter to switch off. Marks alone do not
-# help TCP here: the handshake's answer is routed before the output hook, and finds a default route all the same.
+#!/bin/sh
+# The article's nft rules for case B, for IPv6, which has no reverse path filter to switch off.
 set -e
 [ "$1" = apply ] || exit 0
 ip -6 rule add fwmark 0x42 pref 42 table 42

@@ -1,3 +1,4 @@
+#!/bin/sh
 # The article's nft rules for case B, as published.
 set -e
 [ "$1" = apply ] || exit 0
