@@ -243,3 +243,23 @@ fn what_this_machine_lacks_is_skipped_and_never_passed() {
     let report = fs::read_to_string(scratch.0.join("run.xml")).expect("a report");
     assert!(report.contains("tests=\"2\" skipped=\"2\" failures=\"0\" errors=\"0\""), "{report}");
 }
+
+/// Every broken scenario of the language's own tests, as a run would meet it.
+#[test]
+fn no_broken_scenario_is_run() {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+    let manifest = manifest.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let broken = fs::read_dir(manifest.join("../model/tests/broken")).expect("the broken scenarios");
+    let files: Vec<PathBuf> = broken
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    assert!(files.len() >= 40, "only {} files", files.len());
+    for file in files {
+        let output = mhlab(&manifest, &["run", &file.to_string_lossy()]);
+        let text = told(&output);
+        assert_eq!(output.status.code(), Some(2), "{}: {text}", file.display());
+        assert!(text.contains("nothing was built"), "{}: {text}", file.display());
+    }
+}

@@ -21,13 +21,33 @@ impl Lab {
     /// takes no address into use before, and a loss of carrier would flush the neighbours.
     pub(super) fn assign(&mut self) -> Result<(), LabError> {
         for (node, plan) in self.nodes.iter_mut().zip(&self.plan.nodes) {
-            node.send(batch(plan))?;
+            node.send(batch(plan, NEW))?;
         }
         Ok(())
     }
+
+    /// Gives a node back what the kernel took when one of its devices was set down: the only way to take the carrier
+    /// from the device at the other end of a veth pair. A cut cable costs its far end nothing.
+    pub(super) fn restore(&mut self, node: usize, device: u32) -> Result<(), LabError> {
+        let plan = &self.plan.nodes[node];
+        let of_device = NodePlan {
+            devices: plan.devices.iter().filter(|own| own.index == device).cloned().collect(),
+            routes: plan.routes.iter().filter(|route| route.device == device).cloned().collect(),
+            neighbours: plan.neighbours.iter().filter(|known| known.device == device).cloned().collect(),
+            loopback: Vec::new(),
+            rules: Vec::new(),
+            sysctls: Vec::new(),
+            services: Vec::new(),
+            name: plan.name.clone(),
+        };
+        let batch = batch(&of_device, NLM_F_CREATE | NLM_F_REPLACE);
+        self.nodes[node].send(batch)?;
+        self.own_addresses()
+    }
 }
 
-fn batch(plan: &NodePlan) -> Batch {
+/// `new` are the flags of what must not be there before.
+fn batch(plan: &NodePlan, new: u16) -> Batch {
     let NodePlan { name: _, sysctls: _, devices, loopback, routes, rules, neighbours, services: _ } = plan;
     let name = |index: u32| {
         devices.iter().find(|device| device.index == index).map_or("?", |device| device.name.as_str())
@@ -35,7 +55,7 @@ fn batch(plan: &NodePlan) -> Batch {
     let mut batch = Batch::default();
     for Device { name, index, link: _, addresses } in devices {
         for address in addresses {
-            batch.push(message::address(*index, *address), NEW, format!("add address {address} to {name}"));
+            batch.push(message::address(*index, *address), new, format!("add address {address} to {name}"));
         }
     }
     for address in loopback {
@@ -45,7 +65,11 @@ fn batch(plan: &NodePlan) -> Batch {
     for route in routes {
         let via = route.via.map(|via| format!(" via {via}")).unwrap_or_default();
         let what = format!("add route to {}{via} dev {}", route.to, name(route.device));
-        batch.push(message::route(route), if route.to.addr().is_ipv6() { ADD } else { NEW }, what);
+        batch.push(
+            message::route(route),
+            if route.to.addr().is_ipv6() && new == NEW { ADD } else { new },
+            what,
+        );
     }
     for rule in rules {
         let from = rule.from.map(|from| format!(" from {from}")).unwrap_or_default();

@@ -30,7 +30,11 @@ impl Lab {
             LinkAction::Up => self.set(&own, true)?,
             LinkAction::Remove => return self.remove(&own),
         }
-        self.conclude([&own, &other])
+        self.conclude([&own, &other])?;
+        match (action, other.place) {
+            (LinkAction::Mend, Place::Node(far)) => self.restore(far, other.index),
+            _ => Ok(()),
+        }
     }
 
     fn set(&mut self, end: &CableEnd, up: bool) -> Result<(), LabError> {
