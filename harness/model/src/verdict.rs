@@ -84,7 +84,7 @@ pub fn judge_always(ground: Ground<'_>, always: &Always, records: &[Record]) -> 
     let mut hits = records.iter().filter(|record| pattern::matches(ground, &always.never, record, None));
     match hits.next() {
         None => {
-            Check { expected, seen: format!("no such packet among {} frames", records.len()), holds: true }
+            Check { expected, seen: "no such packet".to_owned(), holds: true }
         }
         Some(first) => {
             let more = hits.count();
@@ -177,8 +177,12 @@ fn connection(records: &[Record], exchange: &ExchangeSeen) -> Option<u32> {
 }
 
 fn socket_checks(expect: &Expect, seen: &ExchangeSeen, checks: &mut Vec<Check>) {
+    let asked = match seen.protocol {
+        Protocol::Icmp => seen.remote.ip().to_string(),
+        Protocol::Udp | Protocol::Tcp => seen.remote.to_string(),
+    };
     let found = match seen.result {
-        SocketResult::Answered => format!("answered by {}", seen.remote),
+        SocketResult::Answered => format!("answered by {asked}"),
         SocketResult::Refused => "connection refused".to_owned(),
         SocketResult::Unreachable => "network or host unreachable".to_owned(),
         SocketResult::Reset => "connection reset".to_owned(),
@@ -186,7 +190,7 @@ fn socket_checks(expect: &Expect, seen: &ExchangeSeen, checks: &mut Vec<Check>) 
         SocketResult::Silence => "no answer".to_owned(),
     };
     if let Some(answered) = expect.answered {
-        let expected = if answered { format!("answered by {}", seen.remote) } else { "no answer".to_owned() };
+        let expected = if answered { format!("answered by {asked}") } else { "no answer".to_owned() };
         checks.push(Check {
             expected,
             seen: found.clone(),

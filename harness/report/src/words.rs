@@ -4,10 +4,11 @@ use harness_model::event::{Machine, Outcome};
 
 use crate::record::Test;
 
-/// Microseconds as a person reads them: `0.21 ms`, `21.3 ms`, `1.27 s`.
+/// Microseconds as a person reads them: `21 us`, `2.14 ms`, `21.3 ms`, `1.27 s`.
 pub(crate) fn time(micros: u64) -> String {
     match micros {
-        0..10_000 => format!("{:.2} ms", micros as f64 / 1e3),
+        0..1_000 => format!("{micros} us"),
+        1_000..10_000 => format!("{:.2} ms", micros as f64 / 1e3),
         10_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
         _ => format!("{:.2} s", micros as f64 / 1e6),
     }

@@ -16,8 +16,10 @@ use netlink_packet_route::route::{RouteMessage, RouteType};
 
 use super::{Lab, LabError, message};
 
-/// How long an address may take.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long an address may take. The worker needs the RTNL lock, which the removal of a bridge in some namespace
+/// that has just died holds for a whole `rcu_barrier` (br_multicast_dev_del, net/bridge/br_multicast.c): seconds on a
+/// machine that is busy.
+const DEADLINE: Duration = Duration::from_secs(30);
 /// Between two rounds of questions.
 const ROUND: Duration = Duration::from_micros(200);
 

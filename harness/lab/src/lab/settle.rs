@@ -18,8 +18,8 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, State};
 use super::{Lab, LabError, Node, message};
 use crate::netlink::Netlink;
 
-/// How long a device may take.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a device may take, for the reason that `own` gives for addresses.
+const DEADLINE: Duration = Duration::from_secs(30);
 /// Between two rounds of questions.
 const ROUND: Duration = Duration::from_micros(200);
 /// Questions at once: their answers, of 2 KiB each, must fit into the receive buffer.

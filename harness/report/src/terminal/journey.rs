@@ -9,8 +9,8 @@ use crate::{paint::Paint, words};
 ///
 /// ```text
 /// question
-///   +0.00 ms  app     ·    → eth0   10.0.0.2:4000 > 192.0.2.80:7000
-///   +0.02 ms  router  eth0 → wan1   10.0.0.2:4000 > 192.0.2.80:7000
+///   +0 us   app     ·    → eth0   10.0.0.2:4000 > 192.0.2.80:7000
+///   +20 us  router  eth0 → wan1   10.0.0.2:4000 > 192.0.2.80:7000
 ///                           became  198.51.100.2:4000 > 192.0.2.80:7000
 /// ```
 pub(super) fn journey(out: &mut String, journey: &JourneyReport, paint: Paint) {
