@@ -83,9 +83,7 @@ pub fn judge_always(ground: Ground<'_>, always: &Always, records: &[Record]) -> 
     let expected = format!("never: {}", describe::pattern(ground, &always.never));
     let mut hits = records.iter().filter(|record| pattern::matches(ground, &always.never, record, None));
     match hits.next() {
-        None => {
-            Check { expected, seen: "no such packet".to_owned(), holds: true }
-        }
+        None => Check { expected, seen: "no such packet".to_owned(), holds: true },
         Some(first) => {
             let more = hits.count();
             let more = if more == 0 { String::new() } else { format!(", and {more} more frames like it") };

@@ -64,10 +64,29 @@ pub(super) fn mounts(keep: &[CString]) -> Result<(), (Step, Errno)> {
     // After the above, for these two are to be written to.
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some(c"proc"), c"/proc", Some(c"proc"), safe, NONE).map_err(|errno| (Step::Proc, errno))?;
+    guard_proc(safe).map_err(|errno| (Step::Proc, errno))?;
     // Programs under test may be put below /run and run from there.
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some(c"tmpfs"), c"/run", Some(c"tmpfs"), safe, Some(c"mode=755"))
         .map_err(|errno| (Step::Run, errno))
+}
+
+/// Makes the switches of the whole machine read-only, which real root could turn from in here: /proc/sys, but for
+/// /proc/sys/net, whose files are those of the namespace of whoever opens them, and the magic key.
+fn guard_proc(safe: MsFlags) -> Result<(), Errno> {
+    let bind = |path: &CStr, flags: MsFlags| mount(Some(path), path, NONE, MsFlags::MS_BIND | flags, NONE);
+    let read_only = |path: &CStr| {
+        mount(NONE, path, NONE, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | safe, NONE)
+    };
+    bind(c"/proc/sys/net", MsFlags::empty())?;
+    bind(c"/proc/sys", MsFlags::MS_REC)?;
+    read_only(c"/proc/sys")?;
+    match bind(c"/proc/sysrq-trigger", MsFlags::empty()) {
+        Ok(()) => read_only(c"/proc/sysrq-trigger"),
+        // A kernel without CONFIG_MAGIC_SYSRQ.
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Writes to a file that exists. Makes system calls only.

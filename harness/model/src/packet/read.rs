@@ -46,32 +46,42 @@ fn arp(body: &[u8]) -> Option<Packet> {
 }
 
 fn ip(sliced: &LaxSlicedPacket<'_>) -> Option<Ip> {
-    let (source, destination, ttl, length, protocol, body): (IpAddr, IpAddr, u8, u16, IpNumber, &[u8]) =
-        match sliced.net.as_ref()? {
-            LaxNetSlice::Ipv4(v4) => {
-                let header = v4.header();
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                    header.ttl(),
-                    header.total_len(),
-                    v4.payload().ip_number,
-                    v4.payload().payload,
-                )
-            }
-            LaxNetSlice::Ipv6(v6) => {
-                let header = v6.header();
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                    header.hop_limit(),
-                    header.payload_length().saturating_add(40),
-                    v6.payload().ip_number,
-                    v6.payload().payload,
-                )
-            }
-            LaxNetSlice::Arp(_) => return None,
-        };
+    let (source, destination, ttl, length, protocol, body, fragment): (
+        IpAddr,
+        IpAddr,
+        u8,
+        u16,
+        IpNumber,
+        &[u8],
+        bool,
+    ) = match sliced.net.as_ref()? {
+        LaxNetSlice::Ipv4(v4) => {
+            let header = v4.header();
+            (
+                header.source_addr().into(),
+                header.destination_addr().into(),
+                header.ttl(),
+                header.total_len(),
+                v4.payload().ip_number,
+                v4.payload().payload,
+                header.fragments_offset().value() > 0,
+            )
+        }
+        LaxNetSlice::Ipv6(v6) => {
+            let header = v6.header();
+            (
+                header.source_addr().into(),
+                header.destination_addr().into(),
+                header.hop_limit(),
+                header.payload_length().saturating_add(40),
+                v6.payload().ip_number,
+                v6.payload().payload,
+                // The offset is in an extension header; the mark behind a UDP header tells the first one as well.
+                v6.payload().fragmented && v6.payload().payload.get(8..).and_then(Token::read).is_none(),
+            )
+        }
+        LaxNetSlice::Arp(_) => return None,
+    };
     let (transport, payload): (Transport, &[u8]) = match &sliced.transport {
         Some(TransportSlice::Udp(udp)) => {
             (Transport::Udp { source: udp.source_port(), destination: udp.destination_port() }, udp.payload())
@@ -116,6 +126,7 @@ fn ip(sliced: &LaxSlicedPacket<'_>) -> Option<Ip> {
             }
             _ => (Transport::Control { kind: icmp.type_u8() }, icmp.payload()),
         },
+        None if fragment => (Transport::Other(protocol.0), &[]),
         Some(TransportSlice::Igmp(_)) | None => partial(protocol, body),
     };
     Some(Ip {
@@ -139,6 +150,8 @@ fn error(kind: u8, code: u8, quoted: &[u8]) -> Transport {
 }
 
 /// A transport header that is cut short, as in an ICMP error that quotes eight bytes (RFC 792).
+///
+/// The first fragment of a datagram comes here as well. Later fragments have no ports: whoever calls sorts them out.
 fn partial(protocol: IpNumber, body: &[u8]) -> (Transport, &[u8]) {
     let port = |at: usize| body.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
     let transport = match (protocol, port(0), port(2)) {
@@ -156,5 +169,6 @@ fn partial(protocol: IpNumber, body: &[u8]) -> (Transport, &[u8]) {
         }
         _ => Transport::Other(protocol.0),
     };
-    (transport, &[])
+    let header = if matches!(transport, Transport::Udp { .. }) { 8 } else { body.len() };
+    (transport, body.get(header..).unwrap_or_default())
 }

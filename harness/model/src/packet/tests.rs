@@ -124,6 +124,38 @@ fn an_error_shows_the_packet_that_it_is_about() {
 }
 
 #[test]
+fn the_first_fragment_tells_ports_and_mark_and_later_ones_neither() {
+    let whole = build(&frame("192.0.2.1", "198.51.100.2", Protocol::Udp, &[b'.'; 64])).unwrap();
+    let (header, body) = whole[14..].split_at(20);
+    let fragment = |offset: u16, more: bool, part: &[u8]| {
+        let mut bytes = whole[..14].to_vec();
+        let mut ip = header.to_vec();
+        ip[2..4].copy_from_slice(&((20 + part.len()) as u16).to_be_bytes());
+        ip[6..8].copy_from_slice(&(offset / 8 | u16::from(more) << 13).to_be_bytes());
+        bytes.extend_from_slice(&ip);
+        bytes.extend_from_slice(part);
+        let Packet::Ip(ip) = parse(&bytes) else { panic!("not IP") };
+        ip
+    };
+    let first = fragment(0, true, &body[..32]);
+    assert_eq!((first.source_port(), first.token.map(|token| token.id)), (Some(4000), Some(42)));
+    let second = fragment(32, false, &body[32..]);
+    assert_eq!(second.transport, Transport::Other(17));
+    assert_eq!(second.token, None);
+}
+
+#[test]
+fn a_stream_of_questions_is_answered_mark_by_mark() {
+    let question = |id| Token { kind: TokenKind::Question, id }.bytes();
+    let mut stream = [b"..", &question(1)[..], b"..", &question(2)[..5]].concat();
+    let answer = Token::answer_stream(&mut stream);
+    assert_eq!(answer, [b"..", &Token { kind: TokenKind::Answer, id: 1 }.bytes()[..], b".."].concat());
+    stream.extend_from_slice(&question(2)[5..]);
+    assert_eq!(Token::answer_stream(&mut stream), Token { kind: TokenKind::Answer, id: 2 }.bytes());
+    assert!(stream.is_empty());
+}
+
+#[test]
 fn arp_is_read() {
     let mut bytes = vec![0xff; 6];
     bytes.extend_from_slice(&[2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1]);

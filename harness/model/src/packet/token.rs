@@ -51,6 +51,29 @@ impl Token {
         Some(Token { kind, id: u32::from_str_radix(digits, 16).ok()? })
     }
 
+    /// What a service makes of a stream of questions: the same bytes, each question's mark as an answer's. Takes them
+    /// out of `stream`, but for a tail that may be the beginning of a mark.
+    pub fn answer_stream(stream: &mut Vec<u8>) -> Vec<u8> {
+        let mut at = 0;
+        while at < stream.len() {
+            let rest = &stream[at..];
+            let head = &rest[..rest.len().min(Self::HEAD.len())];
+            if !Self::HEAD.starts_with(head) {
+                at += 1;
+            } else if rest.len() < Self::LENGTH {
+                break;
+            } else if let Some(answer) = Token::read(rest).and_then(|_| Token::answer(&rest[..Self::LENGTH]))
+            {
+                stream[at..at + Self::LENGTH].copy_from_slice(&answer);
+                at += Self::LENGTH;
+            } else {
+                at += 1;
+            }
+        }
+        let tail = stream.split_off(at);
+        std::mem::replace(stream, tail)
+    }
+
     /// What a service makes of a question: the same payload as an answer. None if there is no question in it.
     pub fn answer(payload: &[u8]) -> Option<Vec<u8>> {
         let token = Token::read(payload).filter(|token| token.kind == TokenKind::Question)?;

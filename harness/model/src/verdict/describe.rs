@@ -88,10 +88,12 @@ fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-/// The links of a journey, in order, each once in a row.
+/// The links that a journey crossed, in order, each once in a row: sent by one end and received by another.
 pub(super) fn links(ground: Ground<'_>, journey: &Journey) -> Vec<LinkId> {
     let mut links: Vec<LinkId> = journey
-        .devices()
+        .hops
+        .iter()
+        .filter_map(|hop| hop.came_in)
         .filter_map(|index| ground.plan.device(index).map(|(_, device)| LinkId(device.link)))
         .collect();
     links.dedup();

@@ -80,6 +80,18 @@ fn at_place(ground: Ground<'_>, place: Place, record: &Record) -> bool {
     }
 }
 
+/// Whether a TCP segment belongs to the opening of a connection, or refuses it: by the numbers that no translation
+/// touches. What comes later carries a token.
+fn of_connection(ip: &Ip, isn: u32) -> bool {
+    let next = isn.wrapping_add(1);
+    match ip.transport {
+        Transport::Tcp { sequence, acknowledgement, .. } => {
+            sequence == isn || sequence == next || acknowledgement == next
+        }
+        _ => false,
+    }
+}
+
 /// Counts the packets of a pattern.
 pub(super) fn count(ground: Ground<'_>, counted: &Counted, evidence: &Evidence<'_>, ways: &Ways) -> Check {
     let own = |ip: &Ip| {
@@ -88,7 +100,7 @@ pub(super) fn count(ground: Ground<'_>, counted: &Counted, evidence: &Evidence<'
         });
         let connect = ways
             .connect
-            .is_some_and(|isn| Identity::Connect(isn).matches(ip) || Identity::Accept(isn).matches(ip));
+            .is_some_and(|isn| of_connection(ip, isn) || Identity::ErrorAboutConnect(isn).matches(ip));
         probe || connect
     };
     let hits: Vec<&Record> = evidence

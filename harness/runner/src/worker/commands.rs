@@ -1,8 +1,9 @@
 //! Programs in a node: started, listened to, waited for, while the lab goes on.
 
 use std::{
-    io::{self, Read},
-    os::fd::{AsFd, OwnedFd},
+    fs::{self, File},
+    io::{self, Read, Seek},
+    os::fd::AsFd,
     path::Path,
     process::{Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -16,7 +17,9 @@ use super::{failure::Failure, reactor::Reactor};
 /// How long a command may run.
 const LIMIT: Duration = Duration::from_secs(30);
 /// How much of a command's output is kept, in bytes.
-const KEEP: usize = 64 << 10;
+const KEEP: u64 = 4 << 20;
+/// Where it is while it is made.
+const OUTPUT: &str = "/run/mhlab/output";
 /// Where tools of the system are, whatever the caller's PATH says.
 const SYSTEM_PATHS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -30,8 +33,8 @@ pub(super) fn run(
     line: &str,
 ) -> Result<CommandRun, Failure> {
     let started = |source| Failure::Start { program: program.display().to_string(), source };
-    let (reader, writer) = io::pipe().map_err(started)?;
-    let second = writer.try_clone().map_err(started)?;
+    let mut output = Output::create().map_err(started)?;
+    let (out, err) = output.ends().map_err(started)?;
     let mut command: Command = reactor.lab.command(node, program.as_os_str())?;
     command
         .args(arguments)
@@ -39,20 +42,14 @@ pub(super) fn run(
         .env("PATH", path())
         .env("TMPDIR", "/run/tmp")
         .stdin(Stdio::null())
-        .stdout(writer)
-        .stderr(second);
+        .stdout(out)
+        .stderr(err);
     let mut child = command.spawn().map_err(started)?;
-    // The command holds the writing ends of the pipe: they must not outlive it here.
-    drop(command);
     let ended = harness_lab::process::ended(&child).map_err(started)?;
-    let mut output =
-        Output { reader: nonblocking(reader.into()).map_err(started)?, text: Vec::new(), open: true };
     let deadline = Instant::now() + LIMIT;
     loop {
         reactor.turn()?;
-        output.take();
         if let Some(status) = child.try_wait().map_err(started)? {
-            output.take();
             return Ok(CommandRun {
                 command: line.to_owned(),
                 status: number(status),
@@ -68,11 +65,7 @@ pub(super) fn run(
                 output: output.text(),
             });
         }
-        let mut also = vec![(ended.as_fd(), PollFlags::POLLIN)];
-        if output.open {
-            also.push((output.reader.as_fd(), PollFlags::POLLIN));
-        }
-        reactor.wait(&also, deadline)?;
+        reactor.wait(&[(ended.as_fd(), PollFlags::POLLIN)], deadline)?;
     }
 }
 
@@ -105,38 +98,30 @@ fn number(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
+/// What a command prints, in a file without a name: a pipe would have to be read for as long as a process in the
+/// background holds it, or break under it.
 struct Output {
-    reader: std::fs::File,
-    text: Vec<u8>,
-    open: bool,
+    file: File,
 }
 
 impl Output {
-    /// Takes what is there. A background process of the command may hold the pipe for as long as it lives, so
-    /// its end is not waited for.
-    fn take(&mut self) {
-        let mut buffer = [0; 4096];
-        while self.open {
-            match self.reader.read(&mut buffer) {
-                Ok(0) => self.open = false,
-                Ok(length) => {
-                    let room = KEEP.saturating_sub(self.text.len());
-                    self.text.extend_from_slice(&buffer[..length.min(room)]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.open = false,
-            }
-        }
+    fn create() -> io::Result<Self> {
+        let path = Path::new(OUTPUT);
+        let file = File::options().read(true).append(true).create_new(true).open(path)?;
+        fs::remove_file(path)?;
+        Ok(Output { file })
     }
 
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.text).into_owned()
+    /// The same file for both streams, so that their order is kept.
+    fn ends(&self) -> io::Result<(File, File)> {
+        Ok((self.file.try_clone()?, self.file.try_clone()?))
     }
-}
 
-fn nonblocking(fd: OwnedFd) -> io::Result<std::fs::File> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(fd.into())
+    fn text(&mut self) -> String {
+        let mut bytes = Vec::new();
+        // What cannot be read was not printed.
+        let _ = self.file.rewind();
+        let _ = (&self.file).take(KEEP).read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }

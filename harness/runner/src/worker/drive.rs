@@ -23,7 +23,7 @@ use super::{
     commands,
     failure::{self, Failure},
     finished, micros, mutant,
-    reactor::Reactor,
+    reactor::{RESTLESS, Reactor},
     subject::Subject,
     traffic::{flow::Flow, service::Services},
 };
@@ -182,6 +182,9 @@ impl Drive<'_> {
         let began = Instant::now();
         let first = self.reactor.records.len();
         let done = self.act(step)?;
+        if let (Some(within), None) = (step.within, done.exchange) {
+            self.reactor.watch_until(began + within)?;
+        }
         self.reactor.settle()?;
         // Sockets are drained one after the other; only the stamps tell the order across them.
         self.reactor.records[first..].sort_by_key(|record| record.at);
@@ -257,9 +260,13 @@ impl Drive<'_> {
         self.probe += 1;
         flow.ask(self.probe, size);
         let deadline = step.within.map(|within| Instant::now() + within);
+        let restless = Instant::now() + RESTLESS;
         let result = loop {
             if let Some(result) = flow.progress() {
                 break result;
+            }
+            if deadline.is_none() && Instant::now() > restless {
+                return Err(Failure::Restless(RESTLESS.as_secs()));
             }
             if self.reactor.turn()? {
                 continue;

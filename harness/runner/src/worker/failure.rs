@@ -22,6 +22,11 @@ pub enum Failure {
         "the capture lost {0} frames, so nothing can be judged (hint: send less, or run as root, which may use larger socket buffers)"
     )]
     Lost(u64),
+    /// Traffic that goes on by itself.
+    #[error(
+        "traffic did not come to rest within {0} s, so nothing can be judged (hint: does the subject, or a command in the background, go on talking?)"
+    )]
+    Restless(u64),
     /// A socket of a service or a client.
     #[error("{what}")]
     Socket {

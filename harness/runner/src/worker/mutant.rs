@@ -27,6 +27,13 @@ pub(super) fn delete(reactor: &mut Reactor, node: usize, n: usize) -> Result<Com
         "nft -a list ruleset",
     )?;
     let command = format!("delete rule {n}");
+    if listing.status != 0 {
+        return Err(Failure::Subject {
+            command: listing.command,
+            status: listing.status,
+            output: listing.output,
+        });
+    }
     let Some(rule) = rules(&listing.output).into_iter().nth(n) else {
         return Ok(CommandRun { command, status: 1, output: String::new() });
     };

@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{failure::Failure, traffic::service::Services};
 
-/// How long traffic that does not come to rest is waited for: a subject may talk for ever.
-const RESTLESS: Duration = Duration::from_millis(250);
+/// How long traffic that does not come to rest is waited for. A verdict on the middle of it would be a guess.
+pub(super) const RESTLESS: Duration = Duration::from_secs(5);
 
 /// The lab, with everything that happens in it.
 pub(super) struct Reactor {
@@ -64,12 +64,22 @@ impl Reactor {
         Ok(!served && self.records.len() == before)
     }
 
+    /// Goes on until a moment that a step names.
+    pub(super) fn watch_until(&mut self, deadline: Instant) -> Result<(), Failure> {
+        while Instant::now() < deadline {
+            if !self.turn()? {
+                self.wait(&[], deadline)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets everything happen that was set off.
     pub(super) fn settle(&mut self) -> Result<(), Failure> {
         let limit = Instant::now() + RESTLESS;
         while !self.is_quiet()? {
             if Instant::now() > limit {
-                break;
+                return Err(Failure::Restless(RESTLESS.as_secs()));
             }
         }
         self.drain()?;

@@ -47,7 +47,12 @@ impl<'a> Subject<'a> {
         action: SubjectAction,
     ) -> Result<Vec<CommandRun>, Failure> {
         let mut runs = Vec::new();
-        for (kind, path, shown) in &self.parts {
+        let mut parts: Vec<_> = self.parts.iter().collect();
+        // What was put in place last is taken away first.
+        if action == SubjectAction::Stop {
+            parts.reverse();
+        }
+        for (kind, path, shown) in parts {
             let run = self.part(reactor, action, *kind, path, shown)?;
             if run.status != 0 {
                 return Err(Failure::Subject {
@@ -108,8 +113,13 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Restoring these empties them, which is how iptables takes its rules away.
-const EMPTY_TABLES: &str = "*raw\nCOMMIT\n*mangle\nCOMMIT\n*nat\nCOMMIT\n*filter\nCOMMIT\n";
+/// Restoring these empties them and lets all pass, which is how iptables takes its rules away.
+const EMPTY_TABLES: &str = "\
+    *raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n\
+    *mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+    :POSTROUTING ACCEPT [0:0]\nCOMMIT\n\
+    *nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n\
+    *filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 
 /// The file of a part, and how reports call it.
 fn place(part: &Part, directory: &Path) -> Result<(PathBuf, String), Failure> {

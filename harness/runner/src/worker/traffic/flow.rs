@@ -39,6 +39,8 @@ enum Socket {
     Tcp {
         stream: TcpStream,
         connected: bool,
+        /// All that came and was not yet looked at: answers to former questions may come late.
+        received: Vec<u8>,
     },
     Icmp(std::fs::File),
     /// It ended, or never began, with this.
@@ -48,8 +50,8 @@ enum Socket {
 struct Question {
     token: Token,
     payload: Vec<u8>,
-    sent: bool,
-    received: Vec<u8>,
+    /// Bytes of the payload that are on their way.
+    sent: usize,
 }
 
 impl Flow {
@@ -82,7 +84,7 @@ impl Flow {
             (None, Protocol::Tcp) => {
                 let stream = TcpStream::from(fd);
                 let _ = stream.set_nodelay(true);
-                Socket::Tcp { stream, connected: false }
+                Socket::Tcp { stream, connected: false, received: Vec::new() }
             }
             (None, Protocol::Icmp) => Socket::Icmp(std::fs::File::from(fd)),
         };
@@ -94,15 +96,15 @@ impl Flow {
         let token = Token { kind: TokenKind::Question, id: probe };
         let mut payload = token.bytes().to_vec();
         payload.resize(usize::from(size).max(Token::LENGTH), b'.');
-        self.question = Some(Question { token, payload, sent: false, received: Vec::new() });
+        self.question = Some(Question { token, payload, sent: 0 });
     }
 
     /// What to wait for.
     pub(in crate::worker) fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         match &self.socket {
             Socket::Udp(socket) => Some((socket.as_fd(), PollFlags::POLLIN)),
-            Socket::Tcp { stream, connected: false } => Some((stream.as_fd(), PollFlags::POLLOUT)),
-            Socket::Tcp { stream, connected: true } => Some((stream.as_fd(), PollFlags::POLLIN)),
+            Socket::Tcp { stream, connected: false, .. } => Some((stream.as_fd(), PollFlags::POLLOUT)),
+            Socket::Tcp { stream, connected: true, .. } => Some((stream.as_fd(), PollFlags::POLLIN)),
             Socket::Icmp(file) => Some((file.as_fd(), PollFlags::POLLIN)),
             Socket::Ended(_) => None,
         }
@@ -114,7 +116,7 @@ impl Flow {
         let result = match &mut self.socket {
             Socket::Ended(result) => Ok(Some(*result)),
             Socket::Udp(socket) => udp(socket, question),
-            Socket::Tcp { stream, connected } => tcp(stream, connected, question),
+            Socket::Tcp { stream, connected, received } => tcp(stream, connected, received, question),
             Socket::Icmp(file) => icmp(file, question, self.local, self.remote),
         };
         let result = match result {
@@ -140,9 +142,10 @@ fn answers(received: &[u8], question: &Question) -> bool {
 }
 
 fn udp(socket: &UdpSocket, question: &mut Question) -> io::Result<Option<SocketResult>> {
-    if !question.sent {
-        socket.send(&question.payload)?;
-        question.sent = true;
+    if question.sent == 0 {
+        // An error of a former question is not one of this.
+        socket.take_error()?;
+        question.sent = socket.send(&question.payload)?;
     }
     let mut buffer = vec![0; question.payload.len() + 1];
     loop {
@@ -156,6 +159,7 @@ fn udp(socket: &UdpSocket, question: &mut Question) -> io::Result<Option<SocketR
 fn tcp(
     stream: &mut TcpStream,
     connected: &mut bool,
+    received: &mut Vec<u8>,
     question: &mut Question,
 ) -> io::Result<Option<SocketResult>> {
     if !*connected {
@@ -168,19 +172,24 @@ fn tcp(
         }
         *connected = true;
     }
-    if !question.sent {
-        stream.write_all(&question.payload)?;
-        question.sent = true;
+    while question.sent < question.payload.len() {
+        match stream.write(&question.payload[question.sent..]) {
+            Ok(length) => question.sent += length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
     }
     let mut buffer = [0; 4096];
+    let answer = Token { kind: TokenKind::Answer, ..question.token }.bytes();
     loop {
         match stream.read(&mut buffer)? {
             0 => return Err(io::ErrorKind::ConnectionReset.into()),
-            length => question.received.extend_from_slice(&buffer[..length]),
+            length => received.extend_from_slice(&buffer[..length]),
         }
-        if question.received.len() >= question.payload.len() {
-            let answered = answers(&question.received, question);
-            return Ok(Some(if answered { SocketResult::Answered } else { SocketResult::Failed(0) }));
+        let found = received.windows(Token::LENGTH).position(|window| window == answer);
+        if let Some(at) = found.filter(|at| received.len() >= at + question.payload.len()) {
+            received.drain(..at + question.payload.len());
+            return Ok(Some(SocketResult::Answered));
         }
     }
 }
@@ -191,11 +200,10 @@ fn icmp(
     local: SocketAddr,
     remote: SocketAddr,
 ) -> io::Result<Option<SocketResult>> {
-    if !question.sent {
+    if question.sent == 0 {
         let identifier = question.token.id as u16;
         let message = echo_request((local.ip(), remote.ip()), identifier, 1, &question.payload);
-        file.write_all(&message)?;
-        question.sent = true;
+        question.sent = file.write(&message)?;
     }
     let mut buffer = vec![0; question.payload.len() + 128];
     loop {

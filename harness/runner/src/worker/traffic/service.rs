@@ -29,8 +29,17 @@ const LARGEST: usize = 65_535;
 pub(in crate::worker) struct Services {
     udp: Vec<UdpSocket>,
     listeners: Vec<TcpListener>,
-    connections: Vec<TcpStream>,
+    connections: Vec<Connection>,
     buffer: Vec<u8>,
+}
+
+/// A TCP connection that echoes as a stream: what was read in one piece need not be a whole question.
+struct Connection {
+    stream: TcpStream,
+    /// Read, not yet echoed: the head of a mark may still lack its tail.
+    unread: Vec<u8>,
+    /// To be written, as far as the peer's window lets it.
+    unsent: Vec<u8>,
 }
 
 impl Services {
@@ -57,7 +66,7 @@ impl Services {
     pub(in crate::worker) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let udp = self.udp.iter().map(AsFd::as_fd);
         let listeners = self.listeners.iter().map(AsFd::as_fd);
-        udp.chain(listeners).chain(self.connections.iter().map(AsFd::as_fd))
+        udp.chain(listeners).chain(self.connections.iter().map(|connection| connection.stream.as_fd()))
     }
 
     /// Answers all that was asked. Returns whether anything was.
@@ -76,35 +85,42 @@ impl Services {
             }
         }
         for listener in &self.listeners {
-            while let Some(accepted) = ready(listener.accept()) {
+            while let Some(Ok((stream, _))) = ready(listener.accept()) {
                 busy = true;
-                if let Ok((connection, _)) = accepted
-                    && connection.set_nonblocking(true).is_ok()
-                {
-                    let _ = connection.set_nodelay(true);
-                    self.connections.push(connection);
+                if stream.set_nonblocking(true).is_ok() {
+                    let _ = stream.set_nodelay(true);
+                    self.connections.push(Connection { stream, unread: Vec::new(), unsent: Vec::new() });
                 }
             }
         }
         let buffer = &mut self.buffer;
-        self.connections.retain_mut(|connection| {
-            loop {
-                match ready(connection.read(buffer)) {
-                    None => return true,
-                    Some(Ok(length)) if length > 0 => {
-                        busy = true;
-                        if let Some(answer) = Token::answer(&buffer[..length]) {
-                            let _ = connection.write_all(&answer);
-                        }
-                    }
-                    Some(_) => {
-                        busy = true;
-                        return false;
-                    }
-                }
-            }
-        });
+        self.connections.retain_mut(|connection| connection.serve(buffer, &mut busy));
         busy
+    }
+}
+
+impl Connection {
+    /// Echoes what came. Returns whether the connection goes on.
+    fn serve(&mut self, buffer: &mut [u8], busy: &mut bool) -> bool {
+        while let Some(read) = ready(self.stream.read(buffer)) {
+            *busy = true;
+            match read {
+                Ok(length) if length > 0 => self.unread.extend_from_slice(&buffer[..length]),
+                _ => return false,
+            }
+        }
+        self.unsent.extend(Token::answer_stream(&mut self.unread));
+        while !self.unsent.is_empty() {
+            match ready(self.stream.write(&self.unsent)) {
+                None => break,
+                Some(Ok(length)) => {
+                    *busy = true;
+                    self.unsent.drain(..length);
+                }
+                Some(Err(_)) => return false,
+            }
+        }
+        true
     }
 }
 
