@@ -42,7 +42,10 @@ impl Lab {
         };
         let batch = batch(&of_device, NLM_F_CREATE | NLM_F_REPLACE);
         self.nodes[node].send(batch)?;
-        self.own_addresses()
+        self.own(
+            node,
+            of_device.devices.iter().flat_map(|own| &own.addresses).map(|net| net.addr()).collect(),
+        )
     }
 }
 

@@ -26,21 +26,27 @@ const ROUND: Duration = Duration::from_micros(200);
 impl Lab {
     /// Waits until every IPv6 address of the plan is its node's own.
     pub(super) fn own_addresses(&mut self) -> Result<(), LabError> {
-        let start = Instant::now();
         for at in 0..self.nodes.len() {
             let plan = &self.plan.nodes[at];
             let on_devices = plan.devices.iter().flat_map(|device| &device.addresses).map(|net| net.addr());
-            let mut waiting: Vec<IpAddr> =
-                on_devices.chain(plan.loopback.iter().copied()).filter(IpAddr::is_ipv6).collect();
-            while let Some(address) = waiting.last().copied() {
-                if self.is_own(at, address)? {
-                    waiting.pop();
-                } else if start.elapsed() < DEADLINE {
-                    thread::sleep(ROUND);
-                } else {
-                    let node = self.plan.nodes[at].name.clone();
-                    return Err(LabError::NotOwn { node, address, waited_ms: start.elapsed().as_millis() });
-                }
+            let all = on_devices.chain(plan.loopback.iter().copied()).collect();
+            self.own(at, all)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until these addresses of a node are its own, as far as they are IPv6.
+    pub(super) fn own(&mut self, at: usize, mut waiting: Vec<IpAddr>) -> Result<(), LabError> {
+        let start = Instant::now();
+        waiting.retain(IpAddr::is_ipv6);
+        while let Some(address) = waiting.last().copied() {
+            if self.is_own(at, address)? {
+                waiting.pop();
+            } else if start.elapsed() < DEADLINE {
+                thread::sleep(ROUND);
+            } else {
+                let node = self.plan.nodes[at].name.clone();
+                return Err(LabError::NotOwn { node, address, waited_ms: start.elapsed().as_millis() });
             }
         }
         Ok(())
