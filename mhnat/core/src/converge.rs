@@ -21,8 +21,10 @@ pub struct Routing {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Add the route, or replace the one with the same key.
-    PutRoute(Route),
+    /// Add the route, where there is none with the same key.
+    AddRoute(Route),
+    /// Put the route in the place of ours with the same key.
+    ReplaceRoute(Route),
     /// Add the rule.
     AddRule(Rule),
     /// Delete the rule.
@@ -45,7 +47,10 @@ pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
     let keys: BTreeSet<_> = wanted.routes.iter().map(Route::key).collect();
     // Routes come before the rules that lead to them, or packets would meet the guard. The rules' own order
     // puts lookups before guards, for the same reason.
-    let put = wanted.routes.difference(&present.routes).cloned().map(Step::PutRoute);
+    let replaceable: BTreeSet<_> = present.routes.iter().map(Route::key).collect();
+    let put = wanted.routes.difference(&present.routes).cloned().map(|route| {
+        if replaceable.contains(&route.key()) { Step::ReplaceRoute(route) } else { Step::AddRoute(route) }
+    });
     let add = wanted.rules.difference(&present.rules).copied().map(Step::AddRule);
     // And the other way round: guards, lookups, routes.
     let mut stale: Vec<Rule> = present.rules.difference(&wanted.rules).copied().collect();

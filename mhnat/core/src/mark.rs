@@ -24,8 +24,9 @@ pub enum MaskError {
 pub struct MarkMask(NonZeroU32);
 
 impl MarkMask {
-    /// The mask when the configuration names none: the second-lowest byte, which common container and VPN
-    /// software leaves alone.
+    /// The mask when the configuration names none: the second-lowest byte. No byte is free everywhere; in
+    /// this one lie marks of kube-proxy (0x4000, 0x8000), Cilium (0x0f00) and wg-quick (0xca6c), beside which
+    /// the file must name another mask.
     pub const DEFAULT: Self = match NonZeroU32::new(0x0000_ff00) {
         Some(mask) => Self(mask),
         None => unreachable!(),

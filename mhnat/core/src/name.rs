@@ -32,6 +32,9 @@ pub enum NameError {
     /// `.` and `..`, which the kernel refuses because an interface is a directory in sysfs.
     #[error("{0:?} is a directory, not an interface")]
     Directory(String),
+    /// `all` and `default`, which stand for no single interface in /proc/sys/net.
+    #[error("{0:?} is a word of sysctl, not an interface")]
+    Sysctl(String),
     /// The loopback interface, which leads nowhere else.
     #[error("the loopback interface leads nowhere")]
     Loopback,
@@ -65,6 +68,7 @@ impl FromStr for IfName {
         }
         match text {
             "." | ".." => Err(NameError::Directory(text.to_owned())),
+            "all" | "default" => Err(NameError::Sysctl(text.to_owned())),
             "lo" => Err(NameError::Loopback),
             _ => Ok(Self(text.to_owned())),
         }
@@ -146,6 +150,8 @@ mod tests {
     #[case::empty("", false)]
     #[case::parent("..", false)]
     #[case::loopback("lo", false)]
+    #[case::sysctl_all("all", false)]
+    #[case::sysctl_default("default", false)]
     #[case::not_ascii("été", false)]
     fn interface_names(#[case] text: &str, #[case] valid: bool) {
         assert_eq!(text.parse::<IfName>().is_ok(), valid);

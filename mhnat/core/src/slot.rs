@@ -2,7 +2,8 @@
 //! follow.
 //!
 //! A slot must not move while connections live that carry its mark. So slots are given in the order of the
-//! file, but an uplink that had one keeps it, and a new uplink takes the lowest that is free.
+//! file, but an uplink that had one keeps it, and a new uplink takes the lowest that is free. One that
+//! another uplink has only just given up is taken last: connections with its mark may still live.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU8;
@@ -63,19 +64,14 @@ impl Slots {
             .filter_map(|name| previous.0.get(name).map(|slot| (name.clone(), *slot)))
             .filter(|(_, slot)| u32::from(slot.number()) <= capacity)
             .collect();
-        let mut taken: BTreeSet<Slot> = given.values().copied().collect();
-        for name in names {
-            if given.contains_key(name) {
-                continue;
-            }
-            let free = (1..=Slot::MAX)
-                .filter_map(Slot::new)
-                .find(|slot| u32::from(slot.number()) <= capacity && !taken.contains(slot));
-            if let Some(slot) = free {
-                taken.insert(slot);
-                given.insert(name.clone(), slot);
-            }
-        }
+        let kept: BTreeSet<Slot> = given.values().copied().collect();
+        let given_up: BTreeSet<Slot> = previous.0.values().copied().collect();
+        let (late, early): (Vec<Slot>, Vec<Slot>) = (1..=Slot::MAX)
+            .filter_map(Slot::new)
+            .filter(|slot| u32::from(slot.number()) <= capacity && !kept.contains(slot))
+            .partition(|slot| given_up.contains(slot));
+        let new: Vec<_> = names.filter(|name| !given.contains_key(*name)).cloned().collect();
+        given.extend(new.into_iter().zip(early.into_iter().chain(late)));
         Self(given)
     }
 
@@ -109,8 +105,15 @@ mod tests {
         let second = Slots::allocate(names(&["new", "c", "a", "other"]).iter(), &first, 255);
         assert_eq!(
             numbers(&second, &["a", "b", "c", "new", "other"]),
-            [Some(1), None, Some(3), Some(2), Some(4)]
+            [Some(1), None, Some(3), Some(4), Some(5)]
         );
+    }
+
+    #[test]
+    fn a_slot_just_given_up_is_taken_last() {
+        let first = Slots::allocate(names(&["a", "b"]).iter(), &Slots::default(), 3);
+        let second = Slots::allocate(names(&["b", "c", "d"]).iter(), &first, 3);
+        assert_eq!(numbers(&second, &["b", "c", "d"]), [Some(2), Some(3), Some(1)]);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use clap_complete::Shell;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the operation failed; the host is as it was before
+  1  the operation failed; after apply, the host is as it was before unless the message says otherwise;
+     after down, what could be taken back is, and down can be run again
   2  the input was wrong; nothing was touched
   3  this machine cannot do it: no privileges, no nft, a kernel feature is missing";
 

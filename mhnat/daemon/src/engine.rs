@@ -26,7 +26,7 @@ pub(crate) struct Applied {
     pub(crate) nft_rules: usize,
     pub(crate) policy_rules: usize,
     pub(crate) routes: usize,
-    /// Settings that now differ from what they were before the first apply.
+    /// Settings whose value from before the first apply is kept.
     pub(crate) sysctls: usize,
     /// Legs of uplinks that carry nothing now.
     pub(crate) unusable: Vec<(UplinkName, Family, Unusable)>,

@@ -13,6 +13,7 @@ use std::io;
 use mhnat_core::converge::{Routing, Step};
 use mhnat_core::link::Links;
 use mhnat_core::name::IfName;
+use mhnat_core::routing::Route;
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use thiserror::Error;
@@ -36,6 +37,12 @@ pub(crate) enum KernelError {
     /// The interface of a route has gone since the links were read.
     #[error("interface {0} has just gone")]
     Gone(IfName),
+    /// A route that is not ours has the place of one of ours.
+    #[error(
+        "another program's {} default route stands in table {} at metric {}",
+        .0.family, .0.table, .0.metric
+    )]
+    Taken(Route),
     /// Something with our number that we never write.
     #[error("{0} has mhnat's protocol number, but is none of its own")]
     Stranger(String),
@@ -56,6 +63,9 @@ impl From<KernelError> for Failure {
                 _ => Self::new(Exit::Failed, text),
             },
             KernelError::Gone(_) => Self::new(Exit::Failed, text).hint("apply again"),
+            KernelError::Taken(_) => {
+                Self::new(Exit::Failed, text).hint("delete it, or have its owner use another table or metric")
+            }
             KernelError::Stranger(_) => {
                 Self::new(Exit::Failed, text).hint("delete it, or have its owner use another number")
             }
@@ -123,7 +133,8 @@ impl Kernel {
     /// Does one step.
     pub(crate) async fn execute(&self, step: &Step, devices: &Devices) -> Result<(), KernelError> {
         match step {
-            Step::PutRoute(route) => routes::put(&self.handle, route, devices).await,
+            Step::AddRoute(route) => routes::add(&self.handle, route, devices).await,
+            Step::ReplaceRoute(route) => routes::replace(&self.handle, route, devices).await,
             Step::DeleteRoute(route) => routes::delete(&self.handle, route, devices).await,
             Step::AddRule(rule) => rules::add(&self.handle, rule).await,
             Step::DeleteRule(rule) => rules::delete(&self.handle, rule).await,

@@ -1,8 +1,9 @@
 //! What is remembered on disk: the settings from before the first apply, and the numbers of the uplinks.
 //!
 //! The file is written before the kernel is changed and reaches the disk before the first change, so that a
-//! run that was killed can be taken back by the next. Rules, routes and the table are not in it: those of
-//! ours are known by their protocol number and name.
+//! run that was killed can be taken back by the next. Rules and routes are not in it, and the table need not
+//! be: ours are known by their protocol number and name. Once a ruleset is applied, its text is added, because
+//! nft does not print every rule the way that it reads it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
@@ -80,7 +81,8 @@ pub(crate) struct State {
     pub(crate) slots: Slots,
     /// Settings that were changed, with their former values.
     pub(crate) kept: Values,
-    /// The ruleset that was applied last, to return to when the next cannot be.
+    /// The ruleset that was applied last, to return to when the next cannot be; nothing while a change is
+    /// under way.
     pub(crate) ruleset: Option<String>,
 }
 

@@ -52,7 +52,7 @@ tcp = "mark"
 
 const OTHER: &str = r#"
 [[uplink]]
-name = "only"
+name = "first"
 interface = "eth1"
 address = "10.2.0.2"
 gateway = "10.2.0.1"
@@ -162,6 +162,13 @@ fn two_runs_do_not_meet() {
 fn a_failure_at_any_call_of_nft_is_undone(#[values(1, 2, 3, 4, 5)] call: u32) {
     let script = include_str!("kernel/failure.sh").replace("@CALL@", &call.to_string());
     passes(&format!("failure-{call}"), &script);
+}
+
+/// From the n-th call on, nft fails for good: then the undoing fails too, and must not be claimed.
+#[rstest]
+fn an_undo_that_fails_is_said_and_down_repairs_it(#[values(1, 2, 3, 4, 5, 6)] call: u32) {
+    let script = include_str!("kernel/failure_for_good.sh").replace("@CALL@", &call.to_string());
+    passes(&format!("failure-for-good-{call}"), &script);
 }
 
 #[rstest]

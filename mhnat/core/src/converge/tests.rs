@@ -47,9 +47,13 @@ fn routing() -> impl Strategy<Value = Routing> {
 fn run(mut state: Routing, steps: &[Step]) -> Result<Routing, String> {
     for step in steps {
         let done = match step.clone() {
-            Step::PutRoute(route) => {
+            Step::AddRoute(route) => {
+                state.routes.iter().all(|old| old.key() != route.key()) && state.routes.insert(route)
+            }
+            Step::ReplaceRoute(route) => {
+                let before = state.routes.len();
                 state.routes.retain(|old| old.key() != route.key());
-                state.routes.insert(route)
+                state.routes.len() + 1 == before && state.routes.insert(route)
             }
             Step::AddRule(rule) => state.rules.insert(rule),
             Step::DeleteRule(rule) => state.rules.remove(&rule),

@@ -5,9 +5,12 @@
 //! sources only after it. Forwarded packets pass prerouting, this host's own pass output: both need both.
 //! All of it is maps, so a thousand fan-outs cost a packet what one costs.
 
+use std::net::IpAddr;
+
 use super::Context;
 use super::ruleset::{Part, mark_chain, rule};
 use crate::family::Family;
+use crate::model::{FanOut, Source};
 use crate::nft::Map;
 
 pub(super) fn part(context: &Context<'_>) -> Part {
@@ -55,8 +58,10 @@ fn add_family(part: &mut Part, context: &Context<'_>, family: Family) {
         ));
     }
 
-    let sources: Vec<_> =
-        fan_outs.iter().filter_map(|it| Some((it.dummy.to_string(), it.source?.to_string()))).collect();
+    let sources: Vec<_> = fan_outs
+        .iter()
+        .filter_map(|it| Some((it.dummy.to_string(), source(context, it)?.to_string())))
+        .collect();
     if !sources.is_empty() {
         part.nat_postrouting.push(rule(
             format!("snat {ip} to ct original {ip} daddr map @{}", name("source")),
@@ -64,4 +69,13 @@ fn add_family(part: &mut Part, context: &Context<'_>, family: Family) {
         ));
         part.maps.push(Map { name: name("source"), key: address, value: address, elements: sources });
     }
+}
+
+/// The source that a fan-out's own element gives. An uplink that translates everything gives one without it;
+/// behind one that does not, the far side could only answer to the uplink's own address.
+fn source(context: &Context<'_>, fan_out: &FanOut) -> Option<IpAddr> {
+    fan_out.source.or_else(|| {
+        let leg = context.model.uplink(fan_out.uplink.as_ref()?)?.legs.get(&fan_out.family())?;
+        matches!(leg.source, Source::Unchanged).then(|| leg.preferred()).flatten()
+    })
 }

@@ -34,9 +34,9 @@ pub(super) struct Part {
     pub(super) nat_postrouting: Vec<Rule>,
 }
 
-/// The chain that marks a packet with an uplink.
+/// The chain that marks a packet with an uplink. No name of an uplink makes it that of a base chain.
 pub(super) fn mark_chain(uplink: &UplinkName) -> String {
-    format!("mark_{uplink}")
+    format!("leave_by_{uplink}")
 }
 
 /// An interface or other word between the quotes that nft wants.
@@ -121,8 +121,13 @@ fn sources(context: &Context<'_>) -> Part {
             continue;
         }
         let map = format!("uplink_source_{}", family.digit());
+        // A link-local source is for the link, where its owner is known by it.
+        let condition = match family {
+            Family::V4 => "",
+            Family::V6 => "ip6 saddr != fe80::/10 ",
+        };
         part.nat_postrouting.push(rule(
-            format!("snat {} to oifname map @{map}", family.nft_keyword()),
+            format!("{condition}snat {} to oifname map @{map}", family.nft_keyword()),
             format!("uplink: {family} packets take the fixed source of the uplink that they leave by"),
         ));
         part.maps.push(Map { name: map, key: "ifname", value: family.nft_address_type(), elements: fixed });

@@ -117,6 +117,38 @@ fn marks_stay_inside_a_mask_of_the_users() {
     }));
 }
 
+#[rstest]
+#[case::unchanged("", "", Some("10.0.0.2"))]
+#[case::translating("source = \"masquerade\"", "", None)]
+#[case::fixed("source = \"203.0.113.9\"", "", None)]
+#[case::own("", "source = \"203.0.113.1\"", Some("203.0.113.1"))]
+fn a_fan_out_without_source_takes_the_uplinks_own(
+    #[case] uplink: &str,
+    #[case] fan_out: &str,
+    #[case] element: Option<&str>,
+) {
+    let text = format!(
+        "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\n\
+         address = [\"10.0.0.2\", \"10.0.0.3\"]\n{uplink}\n\
+         [[fan-out]]\ndummy = \"192.0.2.1\"\nto = \"10.9.0.1\"\nuplink = \"a\"\n{fan_out}\n"
+    );
+    let plan = plan(&text, &Availability::full());
+    let map = plan.ruleset.maps.iter().find(|map| map.name == "fan_out_source_4");
+    let expected = element.map(|source| vec![("192.0.2.1".to_owned(), source.to_owned())]);
+    assert_eq!(map.map(|map| map.elements.clone()), expected);
+}
+
+#[rstest]
+#[case("prerouting")]
+#[case("output")]
+#[case("postrouting")]
+#[case("udp")]
+fn no_name_of_an_uplink_is_that_of_another_chain(#[case] name: &str) {
+    let plan = plan(&MARK.replace("\"first\"", &format!("\"{name}\"")), &Availability::full());
+    let chains: BTreeSet<_> = plan.ruleset.chains.iter().map(|chain| &chain.name).collect();
+    assert_eq!(chains.len(), plan.ruleset.chains.len(), "{}", plan.ruleset.text());
+}
+
 #[test]
 fn a_thousand_fan_outs_need_the_rules_of_one() {
     let uplink = "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"10.0.0.2\"\nmetric = 1\n";

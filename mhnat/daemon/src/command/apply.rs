@@ -34,11 +34,11 @@ pub(super) async fn run(
         );
     }
     terminal.print(&format!(
-        "applied: {}, {}, {}, {}\n",
+        "applied: {}, {}, {}, {} remembered\n",
         count(nft_rules, "nft rule"),
         count(policy_rules, "policy rule"),
         count(routes, "route"),
-        count(sysctls, "changed sysctl"),
+        count(sysctls, "sysctl"),
     ));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Applying: observe, plan, remember, change, verify; and back again when any of it fails.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -58,12 +59,15 @@ pub(crate) async fn apply(model: &Model, dir: &StateDir, nft: &Nft) -> Result<Ap
 
     let mut next = known;
     next.slots = slots;
+    // The old text does not belong to the new slots: whoever finds this journal asks nft what is loaded.
+    next.ruleset = None;
     next.kept.extend(plan.keep.clone());
     let _deferred = Deferred::new()
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot defer signals: {error}")))?;
     dir.write(&next)?;
 
-    let change = Change { kernel: &kernel, nft, devices: &devices, former: &former };
+    let change =
+        Change { kernel: &kernel, nft, devices: &devices, former: &former, loading: Cell::new(false) };
     let outcome = match change.forward(&desired, &plan, &next.kept).await {
         Ok(()) => {
             next.kept.retain(|key, _| !plan.obsolete.contains(key));
@@ -111,6 +115,8 @@ struct Change<'a> {
     nft: &'a Nft,
     devices: &'a Devices,
     former: &'a Former,
+    /// Whether nft was asked to change the table. Before that, it is the former one.
+    loading: Cell<bool>,
 }
 
 impl Change<'_> {
@@ -144,9 +150,12 @@ impl Change<'_> {
     }
 
     async fn load(&self, ruleset: &Ruleset) -> Result<(), Failure> {
+        if self.former.table.is_none() && ruleset.is_empty() {
+            return Ok(());
+        }
+        self.loading.set(true);
         match (&self.former.table, ruleset.is_empty()) {
-            (None, true) => {}
-            (Some(_), true) => self.nft.delete_table().await?,
+            (_, true) => self.nft.delete_table().await?,
             (present, false) => self.nft.load(&ruleset.replacement(present.as_ref())).await?,
         }
         Ok(())
@@ -193,8 +202,13 @@ impl Change<'_> {
                 report,
             };
         };
-        let message = format!("{message}; and undoing it failed: {}", first.message);
-        Failure { exit: Exit::Failed, message, hint, report }.hint("`mhnat down` tries again")
+        // The journal stays: what it keeps is what `down` needs.
+        let message = format!(
+            "{message}; undoing it failed too, so the host may be neither as before nor as planned: {}",
+            first.message
+        );
+        Failure { exit: Exit::Failed, message, hint, report }
+            .hint("`mhnat down` takes back what is left, once that works again")
     }
 
     async fn undo(&self) -> Vec<Failure> {
@@ -221,13 +235,12 @@ impl Change<'_> {
         errors
     }
 
-    /// The former table, if the present one differs.
+    /// The former table, if the present one may differ.
     async fn reload(&self) -> Result<(), Failure> {
-        let present = match self.nft.inventory().await {
-            // nft itself may be what failed, before it changed anything.
-            Err(_) if self.former.table.is_none() => return Ok(()),
-            other => other?,
-        };
+        if !self.loading.get() {
+            return Ok(());
+        }
+        let present = self.nft.inventory().await?;
         match (&self.former.ruleset, present) {
             (None, Some(_)) => Ok(self.nft.delete_table().await?),
             (Some(text), present) => Ok(self.nft.load(&replacement(present.as_ref(), text)).await?),

@@ -10,6 +10,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use nix::errno::Errno;
 use rtnetlink::Handle;
 
 use super::{Devices, KernelError, refused};
@@ -130,9 +131,23 @@ fn message(route: &Route, devices: &Devices) -> Result<RouteMessage, KernelError
     Ok(message)
 }
 
-pub(super) async fn put(handle: &Handle, route: &Route, devices: &Devices) -> Result<(), KernelError> {
+/// Adds a route where there is none: one of another program at the same metric stays, and is an error.
+pub(super) async fn add(handle: &Handle, route: &Route, devices: &Devices) -> Result<(), KernelError> {
+    let request = handle.route().add(message(route, devices)?);
+    match request.execute().await {
+        Err(rtnetlink::Error::NetlinkError(error))
+            if error.to_io().raw_os_error().map(Errno::from_raw) == Some(Errno::EEXIST) =>
+        {
+            Err(KernelError::Taken(route.clone()))
+        }
+        other => other.map_err(refused(format!("add the {} route `{route}`", route.family))),
+    }
+}
+
+/// Replaces a route of ours, without a moment in which there is none.
+pub(super) async fn replace(handle: &Handle, route: &Route, devices: &Devices) -> Result<(), KernelError> {
     let request = handle.route().add(message(route, devices)?).replace();
-    request.execute().await.map_err(refused(format!("put the {} route `{route}`", route.family)))
+    request.execute().await.map_err(refused(format!("replace the {} route `{route}`", route.family)))
 }
 
 pub(super) async fn delete(handle: &Handle, route: &Route, devices: &Devices) -> Result<(), KernelError> {

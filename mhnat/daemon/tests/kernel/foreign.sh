@@ -17,6 +17,7 @@ ip -6 rule add priority 15900 lookup 77 protocol 108
 ip route add 172.20.0.0/16 via 10.1.0.1 table 10900 protocol 108
 ip route add 172.21.0.0/16 via 10.1.0.1 table 10901
 ip -6 route add 2001:db8:77::/48 via 2001:db8:1::1 table 10902 protocol bird
+ip route add default via 10.1.0.1 table 10900 metric 9 protocol 108
 settle
 snapshot >/run/before
 theirs() {
@@ -34,5 +35,19 @@ for file in both.toml other.toml both.toml; do
 	same /run/theirs /run/now "apply of $file touched what others have"
 done
 mhnat down
+# A default route where one of ours belongs is refused, not overwritten.
+for route in '-4 default via 10.2.0.1 dev eth1 table 10901 metric 1' \
+	'-6 default via 2001:db8:2::1 dev eth1 table 10900 metric 10'; do
+	ip ${route%% *} route add ${route#* } protocol 108
+	theirs >/run/theirs.default
+	status=0
+	mhnat apply both.toml 2>/run/said || status=$?
+	[ $status = 1 ] || fail "exit $status: $(cat /run/said)"
+	grep -q "another program's IPv. default route stands in table 1090. at metric" /run/said ||
+		fail "$(cat /run/said)"
+	theirs >/run/now
+	same /run/theirs.default /run/now "the default route of another program did not stay"
+	ip ${route%% *} route del ${route#* }
+done
 snapshot >/run/after
 same /run/before /run/after "down touched what others have"
