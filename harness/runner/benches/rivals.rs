@@ -80,7 +80,7 @@ impl Bench {
         };
         let (mut verdicts, mut ends, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
         for run in 0..=self.runs {
-            let (verdict, end) = own(&ours);
+            let (verdict, end) = own(at_once, &ours);
             let other = rival.as_ref().map(|rival| wall(at_once, rival));
             // The first round warms caches up.
             if run > 0 {
@@ -100,7 +100,7 @@ impl Bench {
             command.arg("run").args(&suite);
             command
         };
-        let times: Vec<(f64, f64)> = (0..self.runs.min(7)).map(|_| own(&ours)).collect();
+        let times: Vec<(f64, f64)> = (0..self.runs.min(7)).map(|_| own(suite.len(), &ours)).collect();
         let (mut verdicts, mut ends): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
         row("40 scenario variants", [median(&mut verdicts), median(&mut ends), None, None]);
     }
@@ -188,7 +188,13 @@ impl Rivals {
     }
 }
 
+/// cargo's library path would make every program that a scenario starts look for its libraries in vain first.
+fn without_cargo(command: &mut Command) {
+    command.env_remove("LD_LIBRARY_PATH");
+}
+
 fn start(mut command: Command) -> Child {
+    without_cargo(&mut command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("the program starts")
 }
@@ -199,13 +205,13 @@ fn finish(mut child: Child) {
 }
 
 /// Lets the kernel take the namespaces of the former run away, so that nobody pays for another's.
-fn pause() {
-    std::thread::sleep(Duration::from_millis(150));
+fn pause(at_once: usize) {
+    std::thread::sleep(Duration::from_millis(150 + 50 * at_once as u64));
 }
 
 /// Milliseconds until so many at once have ended.
 fn wall(at_once: usize, command: &dyn Fn() -> Command) -> f64 {
-    pause();
+    pause(at_once);
     let begun = Instant::now();
     let children: Vec<Child> = (0..at_once).map(|_| start(command())).collect();
     children.into_iter().for_each(finish);
@@ -213,10 +219,11 @@ fn wall(at_once: usize, command: &dyn Fn() -> Command) -> f64 {
 }
 
 /// Milliseconds until mhlab has told its verdict on all tests, and until it has ended.
-fn own(command: &dyn Fn() -> Command) -> (f64, f64) {
-    pause();
+fn own(at_once: usize, command: &dyn Fn() -> Command) -> (f64, f64) {
+    pause(at_once);
     let begun = Instant::now();
     let mut command = command();
+    without_cargo(&mut command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("mhlab starts");
     let mut verdict = None;
