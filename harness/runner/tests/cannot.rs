@@ -3,6 +3,8 @@
 //! Each machine is made by `unshare -r`: a user namespace in which a program is hidden behind a bind mount, or a
 //! limit is set to none. Where even that is impossible, there is nothing to show, and the test says so.
 
+#![expect(clippy::print_stdout, reason = "a test that cannot show anything says so")]
+
 use std::{
     env,
     path::PathBuf,

@@ -54,7 +54,7 @@ fn the_committed_schema_is_that_of_the_types() {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == schema(),
-        "{} is out of date; MHLAB_UPDATE_SCHEMA=1 cargo test -p harness-model --test scenarios writes it",
+        "{} is out of date; MHLAB_UPDATE_SCHEMA=1 cargo test -p harness-model --test language writes it",
         path.display()
     );
 }
