@@ -131,7 +131,7 @@ fn the_first_fragment_tells_ports_and_mark_and_later_ones_neither() {
         let mut bytes = whole[..14].to_vec();
         let mut ip = header.to_vec();
         ip[2..4].copy_from_slice(&((20 + part.len()) as u16).to_be_bytes());
-        ip[6..8].copy_from_slice(&(offset / 8 | u16::from(more) << 13).to_be_bytes());
+        ip[6..8].copy_from_slice(&((offset / 8) | (u16::from(more) << 13)).to_be_bytes());
         bytes.extend_from_slice(&ip);
         bytes.extend_from_slice(part);
         let Packet::Ip(ip) = parse(&bytes) else { panic!("not IP") };
