@@ -4,24 +4,15 @@
 //! worker (addrconf_dad_work, net/ipv6/addrconf.c). A packet that comes earlier is not for this node: a host drops
 //! it, a router sends it back. IPv4 has no such gap.
 
-use std::{
-    io,
-    net::IpAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io, net::IpAddr, thread, time::Instant};
 
 use netlink_packet_core::Parseable;
 use netlink_packet_route::route::{RouteMessage, RouteType};
 
-use super::{Lab, LabError, message};
-
-/// How long an address may take. The worker needs the RTNL lock, which the removal of a bridge in some namespace
-/// that has just died holds for a whole `rcu_barrier` (br_multicast_dev_del, net/bridge/br_multicast.c): seconds on a
-/// machine that is busy.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// Between two rounds of questions.
-const ROUND: Duration = Duration::from_micros(200);
+use super::{
+    Lab, LabError, message,
+    settle::{DEADLINE, ROUND},
+};
 
 impl Lab {
     /// Waits until every IPv6 address of the plan is its node's own.

@@ -18,10 +18,12 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, State};
 use super::{Lab, LabError, Node, message};
 use crate::netlink::Netlink;
 
-/// How long a device may take, for the reason that `own` gives for addresses.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a device, or an address (`own`), may take. The kernel's workers need the RTNL lock, which the removal of a
+/// bridge in some namespace that has just died holds for a whole `rcu_barrier` (br_multicast_dev_del,
+/// net/bridge/br_multicast.c): seconds on a machine that is busy.
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// Between two rounds of questions.
-const ROUND: Duration = Duration::from_micros(200);
+pub(super) const ROUND: Duration = Duration::from_micros(200);
 /// Questions at once: their answers, of 2 KiB each, must fit into the receive buffer.
 const QUESTIONS: usize = 32;
 
