@@ -11,6 +11,7 @@ use std::{
     io::{self, Write},
     os::fd::AsFd,
     path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use nix::{
@@ -19,7 +20,7 @@ use nix::{
     sys::{
         prctl,
         resource::{Resource, getrlimit, setrlimit},
-        signal::Signal,
+        signal::{Signal, kill},
     },
     unistd::{ForkResult, Pid, getgid, getpid, getppid, getuid},
 };
@@ -60,6 +61,11 @@ pub struct Options {
     pub runner: Option<u32>,
 }
 
+/// Whether this process is a sandbox's first.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+/// The number of a PID namespace's first process.
+const FIRST: Pid = Pid::from_raw(1);
+
 /// Enters a sandbox. Returns in its first process only; the calling process becomes the supervisor, and exits with
 /// that process's status, or with 128 and the number of the signal that killed it.
 ///
@@ -80,8 +86,17 @@ pub fn enter(options: &Options) -> Result<Privilege, SandboxError> {
             supervise::die_with(own.as_fd())?;
             drop((own, runner));
             settle_in(options)?;
+            ENTERED.store(true, Ordering::Relaxed);
             Ok(privilege)
         }
+    }
+}
+
+/// Kills every other process of this sandbox; outside of one, does nothing.
+pub fn end_others() {
+    if ENTERED.load(Ordering::Relaxed) && getpid() == FIRST {
+        // All that this process may signal, which is its PID namespace: kill(2). None is left: as good.
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     }
 }
 

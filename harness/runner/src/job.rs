@@ -1,7 +1,8 @@
-//! What a worker process is told: one test, complete, as JSON on its standard input.
+//! What a worker process is told: one test, complete, as one line of JSON on its standard input.
 //!
 //! A worker is this very program started anew (`/proc/self/exe`) with [`ENTRY`] as its only argument. It answers with events, one
-//! JSON object a line, on its standard output, the last of which is `test-finished`.
+//! JSON object a line, on its standard output, the last of which is `test-finished`. Its lab stands until its
+//! standard input ends.
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@
 //! frame has come through, everything that was set off has happened.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, Write},
     time::Instant,
 };
 
@@ -44,9 +44,9 @@ pub fn main_if_worker() {
 }
 
 fn work(started: Instant) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    io::stdin().read_to_end(&mut text).map_err(Failure::Job)?;
-    let job: Job = serde_json::from_slice(&text).map_err(|error| Failure::Job(error.into()))?;
+    let mut text = String::new();
+    io::stdin().lock().read_line(&mut text).map_err(Failure::Job)?;
+    let job: Job = serde_json::from_str(&text).map_err(|error| Failure::Job(error.into()))?;
     if let Some(processor) = job.processor {
         sandbox::pin(processor)?;
     }
@@ -63,8 +63,17 @@ fn work(started: Instant) -> Result<(), Failure> {
         emit(finished(job.test, Outcome::Error { reason: failure::in_full(&error) }, started, 0));
         return Ok(());
     }
-    drive::run(&job, started, &mut emit);
+    let remains = drive::run(&job, started, &mut emit);
+    sandbox::end_others();
+    await_release();
+    remains.close();
     Ok(())
+}
+
+/// Waits until the runner closes our standard input: it says when labs are taken down. See [`crate::pool`].
+fn await_release() {
+    // An error is as good as the end: nobody will say anything any more.
+    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
 }
 
 fn finished(test: TestId, outcome: Outcome, started: Instant, frames: u64) -> Event {

@@ -15,7 +15,7 @@ use nix::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStderr, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     sync::watch,
     time,
 };
@@ -37,9 +37,22 @@ pub(super) struct Conducted {
     pub(super) remains: Option<Worker>,
 }
 
+impl Conducted {
+    /// Network namespaces that stay as long as the process does.
+    pub(super) fn namespaces(&self) -> usize {
+        let built = |event: &Event| match event {
+            Event::LabBuilt { namespaces, .. } => Some(*namespaces),
+            _ => None,
+        };
+        self.events.iter().flatten().find_map(built).unwrap_or_default()
+    }
+}
+
 /// A worker process. Its pipes stay open as long as it lives, so that it can still complain.
 pub(super) struct Worker {
     child: Child,
+    /// As long as this is open, its lab stands.
+    stdin: Option<ChildStdin>,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: ChildStderr,
     /// The end of what it wrote to its standard error.
@@ -56,8 +69,8 @@ pub(super) async fn conduct(
     let start = Instant::now();
     let mut events = vec![begun];
     let (why, remains) = match spawn() {
-        Ok((mut worker, stdin)) => {
-            let why = match follow(&mut worker, stdin, job, &mut events, limit, stopped).await {
+        Ok(mut worker) => {
+            let why = match follow(&mut worker, job, &mut events, limit, stopped).await {
                 Followed::Verdict => None,
                 Followed::Silence(why) => Some(worker.end(why).await),
                 Followed::Interrupted => {
@@ -97,7 +110,7 @@ enum Silence {
     Nonsense(String),
 }
 
-fn spawn() -> io::Result<(Worker, tokio::process::ChildStdin)> {
+fn spawn() -> io::Result<Worker> {
     let mut command = Command::new(OURSELVES);
     command
         .arg0("mhlab-worker")
@@ -110,24 +123,27 @@ fn spawn() -> io::Result<(Worker, tokio::process::ChildStdin)> {
         .kill_on_drop(true);
     let mut child = command.spawn()?;
     let missing = || io::Error::other("a pipe is missing");
-    let stdin = child.stdin.take().ok_or_else(missing)?;
+    let stdin = Some(child.stdin.take().ok_or_else(missing)?);
     let stdout = BufReader::new(child.stdout.take().ok_or_else(missing)?).lines();
     let stderr = child.stderr.take().ok_or_else(missing)?;
-    Ok((Worker { child, stdout, stderr, complaints: VecDeque::new() }, stdin))
+    Ok(Worker { child, stdin, stdout, stderr, complaints: VecDeque::new() })
 }
 
 async fn follow(
     worker: &mut Worker,
-    mut stdin: tokio::process::ChildStdin,
     job: &Job,
     events: &mut Vec<Event>,
     limit: Duration,
     mut stopped: watch::Receiver<bool>,
 ) -> Followed {
-    let telling = async move {
-        let text = serde_json::to_vec(job).unwrap_or_default();
-        // A worker that does not listen has ended, which its output tells.
-        let _ = stdin.write_all(&text).await;
+    let Worker { stdin, stdout, stderr, complaints, .. } = worker;
+    let telling = async {
+        let mut line = serde_json::to_vec(job).unwrap_or_default();
+        line.push(b'\n');
+        if let Some(stdin) = stdin {
+            // A worker that does not listen has ended, which its output tells.
+            let _ = stdin.write_all(&line).await;
+        }
     };
     let late = time::sleep(limit);
     tokio::pin!(telling, late);
@@ -136,7 +152,7 @@ async fn follow(
     loop {
         tokio::select! {
             biased;
-            line = worker.stdout.next_line() => {
+            line = stdout.next_line() => {
                 let Ok(Some(line)) = line else { return Followed::Silence(Silence::Ended) };
                 match serde_json::from_str::<Event>(&line) {
                     // It began before its worker did.
@@ -151,8 +167,8 @@ async fn follow(
                     Err(_) => return Followed::Silence(Silence::Nonsense(line)),
                 }
             }
-            read = worker.stderr.read(&mut chunk), if complains => match read {
-                Ok(length) if length > 0 => keep(&mut worker.complaints, &chunk[..length]),
+            read = stderr.read(&mut chunk), if complains => match read {
+                Ok(length) if length > 0 => keep(complaints, &chunk[..length]),
                 Ok(_) | Err(_) => complains = false,
             },
             () = &mut telling, if !told => told = true,
@@ -246,8 +262,9 @@ fn ending(status: Option<ExitStatus>) -> String {
     }
 }
 
-/// Waits for a worker to leave, and sees to it that it does.
+/// Lets a worker take its lab down and leave, and sees to it that it does.
 pub(super) async fn reap(mut worker: Worker) {
+    drop(worker.stdin.take());
     if time::timeout(FAREWELL, worker.child.wait()).await.is_err() {
         worker.kill_all();
         let _ = time::timeout(FAREWELL, worker.child.wait()).await;

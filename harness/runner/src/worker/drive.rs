@@ -30,23 +30,29 @@ use super::{
 use crate::job::Job;
 
 /// Runs a job in this process, which is PID 1 of a fresh sandbox, and says how it ended.
-pub(super) fn run(job: &Job, started: Instant, emit: &mut dyn FnMut(Event)) {
+pub(super) fn run(job: &Job, started: Instant, emit: &mut dyn FnMut(Event)) -> Remains {
     let mut remains = Remains::default();
     let outcome = match attempt(job, emit, &mut remains) {
         Ok(outcome) => outcome,
         Err(failure) => Outcome::Error { reason: failure.in_full() },
     };
     emit(finished(job.test.clone(), outcome, started, remains.frames));
-    // The kernel takes its time to close what captures; the verdict does not wait for that.
-    harness_lab::close(remains.capture, remains.injector);
+    remains
 }
 
 /// What is left of a run when it has been judged.
 #[derive(Default)]
-struct Remains {
+pub(super) struct Remains {
     frames: u64,
     capture: Option<Capture>,
     injector: Option<Injector>,
+}
+
+impl Remains {
+    /// Gives back what the kernel takes its time to close.
+    pub(super) fn close(self) {
+        harness_lab::close(self.capture, self.injector);
+    }
 }
 
 fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Result<Outcome, Failure> {
