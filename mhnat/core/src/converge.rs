@@ -2,12 +2,14 @@
 //! packet is misled on the way.
 //!
 //! The nft ruleset is replaced between the two halves: before it, everything that its marks will need is
-//! added; after it, everything that no mark needs any more is taken away. What is the same on both sides is
-//! not touched, so that connections notice nothing.
+//! added; after it, everything that no mark needs any more is taken away. Default routes are the other way
+//! round. What is the same on both sides is not touched, so that connections notice nothing.
 
 use std::collections::BTreeSet;
 
-use crate::routing::{Route, Rule};
+use crate::family::Family;
+use crate::name::IfName;
+use crate::routing::{Action, Route, Rule, TableId};
 
 /// Rules and routes of ours, there or wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,27 +45,68 @@ pub struct Steps {
 }
 
 /// Compares what is there with what is wanted.
+///
+/// Routes come before the rules that lead to them, or packets would meet the guard; the rules' own order puts
+/// lookups before guards, for the same reason. All is taken away the other way round: guards, lookups, routes.
+///
+/// The table of default routes is where packets go that nobody sent anywhere, so what is in it must be known to
+/// the ruleset that is in force: it translates their sources. A default route by a new device waits for the new
+/// ruleset, and one by a device that is going does not outlive the old. The lookup of that table goes in last
+/// and out first.
 pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
-    let keys: BTreeSet<_> = wanted.routes.iter().map(Route::key).collect();
-    // Routes come before the rules that lead to them, or packets would meet the guard. The rules' own order
-    // puts lookups before guards, for the same reason.
-    let replaceable: BTreeSet<_> = present.routes.iter().map(Route::key).collect();
-    let put = wanted.routes.difference(&present.routes).cloned().map(|route| {
-        if replaceable.contains(&route.key()) { Step::ReplaceRoute(route) } else { Step::AddRoute(route) }
-    });
-    let add = wanted.rules.difference(&present.rules).copied().map(Step::AddRule);
-    // And the other way round: guards, lookups, routes.
-    let mut stale: Vec<Rule> = present.rules.difference(&wanted.rules).copied().collect();
-    stale.reverse();
-    let drop = present.routes.iter().filter(|it| !wanted.routes.contains(it) && !keys.contains(&it.key()));
-    Steps {
-        before_ruleset: put.chain(add).collect(),
-        after_ruleset: stale
-            .into_iter()
-            .map(Step::DeleteRule)
-            .chain(drop.cloned().map(Step::DeleteRoute))
-            .collect(),
+    let known_before = devices(present);
+    let known_after = devices(wanted);
+    let mut out = Steps::default();
+
+    let (opening, adding): (Vec<_>, Vec<_>) =
+        wanted.rules.difference(&present.rules).copied().partition(leads_to_defaults);
+    let (closing, removing): (Vec<_>, Vec<_>) =
+        present.rules.difference(&wanted.rules).copied().partition(leads_to_defaults);
+
+    let mut early_deletions = Vec::new();
+    let mut late_deletions = Vec::new();
+    out.before_ruleset.extend(closing.into_iter().map(Step::DeleteRule));
+    for route in wanted.routes.difference(&present.routes) {
+        let old = present.routes.iter().find(|old| old.key() == route.key());
+        let early = route.table != TableId::DEFAULT || known_before.contains(&link(route));
+        let going = |old: &Route| route.table == TableId::DEFAULT && !known_after.contains(&link(old));
+        let put = match old {
+            Some(old) if !early && going(old) => {
+                early_deletions.push(Step::DeleteRoute(old.clone()));
+                Step::AddRoute(route.clone())
+            }
+            Some(_) => Step::ReplaceRoute(route.clone()),
+            None => Step::AddRoute(route.clone()),
+        };
+        if early { &mut out.before_ruleset } else { &mut out.after_ruleset }.push(put);
     }
+    let keys: BTreeSet<_> = wanted.routes.iter().map(Route::key).collect();
+    for route in present.routes.iter().filter(|it| !keys.contains(&it.key())) {
+        let early = route.table == TableId::DEFAULT && !known_after.contains(&link(route));
+        let deletions = if early { &mut early_deletions } else { &mut late_deletions };
+        deletions.push(Step::DeleteRoute(route.clone()));
+    }
+
+    out.before_ruleset.extend(adding.into_iter().map(Step::AddRule));
+    out.before_ruleset.extend(early_deletions);
+    out.after_ruleset.extend(opening.into_iter().map(Step::AddRule));
+    out.after_ruleset.extend(removing.into_iter().rev().map(Step::DeleteRule));
+    out.after_ruleset.extend(late_deletions);
+    out
+}
+
+fn leads_to_defaults(rule: &Rule) -> bool {
+    rule.action == Action::Lookup(TableId::DEFAULT)
+}
+
+/// What the ruleset knows an uplink by.
+fn link(route: &Route) -> (Family, &IfName) {
+    (route.family, &route.device)
+}
+
+/// Where routes of ours lead.
+fn devices(routing: &Routing) -> BTreeSet<(Family, &IfName)> {
+    routing.routes.iter().map(link).collect()
 }
 
 #[cfg(test)]

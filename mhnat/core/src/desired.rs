@@ -1,7 +1,9 @@
 //! The desired state: everything that the kernel should hold for a model.
 
 mod answers;
+mod connections;
 mod fan_out;
+mod guard;
 mod policy;
 mod ruleset;
 
@@ -9,6 +11,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use self::connections::Memory;
 use crate::family::Family;
 use crate::link::Availability;
 use crate::mark::Mark;
@@ -75,11 +78,11 @@ impl<'a> Context<'a> {
 
     /// The uplinks whose mark is set on packets of this family.
     fn marked(&self, family: Family) -> BTreeSet<&'a UplinkName> {
-        let (_, answering) = self.model.replies.marked();
+        let memory = Memory::of(self.model);
         let fan_outs = self.model.fan_outs.iter().filter(|it| it.family() == family);
         self.legs(family)
             .map(|(it, _)| it.uplink)
-            .filter(|uplink| answering.contains(&uplink.interface))
+            .filter(|uplink| memory.may_carry(&uplink.interface))
             .map(|uplink| &uplink.name)
             .chain(fan_outs.filter_map(|it| it.uplink.as_ref()))
             .collect()

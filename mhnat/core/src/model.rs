@@ -18,6 +18,8 @@ pub struct Model {
     pub mask: MarkMask,
     /// Whether packets may be forwarded for each family: what the file says, or what its content implies.
     pub forwarding: BTreeSet<Family>,
+    /// Whether every connection keeps the uplink that it began on.
+    pub pinning: bool,
     /// In the order of the file. Names, interfaces, addresses and metrics are unique.
     pub uplinks: Vec<Uplink>,
     /// In the order of the file. Dummy addresses are unique and belong to nobody else.

@@ -40,6 +40,10 @@ pub(super) struct Config {
     #[serde(default)]
     #[schemars(with = "bool", example = true)]
     pub(super) forwarding: Option<Spanned<bool>>,
+    /// Whether every connection keeps the uplink that it began on, whatever becomes of the routes. Without it: no.
+    #[serde(default)]
+    #[schemars(with = "bool", example = true)]
+    pub(super) pinning: Option<Spanned<bool>>,
     /// The bits of packet and connection marks to use.
     #[serde(default)]
     #[schemars(with = "Marks")]

@@ -31,10 +31,24 @@ pub(super) fn validate(raw: &raw::Config) -> (Option<Model>, Vec<Diagnostic>) {
                 .follows_from(&["uplink", "fan-out", "replies"]),
         );
     }
+    let pinning = pinning(raw, &mut found);
     let uplinks: Vec<Uplink> = uplinks.into_iter().map(|known| known.uplink).collect();
     let forwarding = forwarding(raw, &uplinks, &fan_outs);
-    let model = found.is_empty().then_some(Model { mask, forwarding, uplinks, fan_outs, replies });
+    let model = found.is_empty().then_some(Model { mask, forwarding, pinning, uplinks, fan_outs, replies });
     (model, found)
+}
+
+/// Without an uplink there is nothing to pin a connection to.
+fn pinning(raw: &raw::Config, found: &mut Vec<Diagnostic>) -> bool {
+    let Some(given) = raw.pinning.as_ref().filter(|it| *it.get_ref()) else { return false };
+    if raw.uplink.is_empty() {
+        found.push(
+            Diagnostic::new("there is no uplink to pin connections to", given.span(), "asked for here")
+                .hint("add an `[[uplink]]` for each way out")
+                .follows_from(&["uplink"]),
+        );
+    }
+    true
 }
 
 fn forwarding(raw: &raw::Config, uplinks: &[Uplink], fan_outs: &[FanOut]) -> BTreeSet<Family> {

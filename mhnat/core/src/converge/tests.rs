@@ -6,12 +6,13 @@ use crate::routing::{Action, Selector, TableId};
 use crate::slot::Slot;
 
 fn rule() -> impl Strategy<Value = Rule> {
-    (0..3u8, 1..4u8, any::<bool>()).prop_map(|(action, slot, v6)| {
+    (0..4u8, 1..4u8, any::<bool>()).prop_map(|(action, slot, v6)| {
         let table = TableId::of(Slot::new(slot).unwrap());
         Rule {
             action: match action {
                 0 => Action::LookupWithoutDefault(TableId::MAIN),
                 1 => Action::Lookup(table),
+                2 => Action::Lookup(TableId::DEFAULT),
                 _ => Action::Unreachable,
             },
             priority: 100 * u32::from(slot) + u32::from(action),
@@ -22,8 +23,8 @@ fn rule() -> impl Strategy<Value = Rule> {
 }
 
 fn route() -> impl Strategy<Value = Route> {
-    (1..4u8, 1..3u32, 0..3u8).prop_map(|(slot, metric, device)| Route {
-        table: TableId::of(Slot::new(slot).unwrap()),
+    (0..4u8, 1..3u32, 0..3u8).prop_map(|(slot, metric, device)| Route {
+        table: Slot::new(slot).map_or(TableId::DEFAULT, TableId::of),
         family: Family::V4,
         metric,
         device: format!("eth{device}").parse().unwrap(),
@@ -77,8 +78,42 @@ proptest! {
     #[test]
     fn nothing_is_missing_while_the_ruleset_is_replaced(from in routing(), to in routing()) {
         let half = run(from.clone(), &steps(&from, &to).before_ruleset).unwrap();
-        prop_assert!(half.rules.is_superset(&from.rules) && half.rules.is_superset(&to.rules));
-        prop_assert!(half.routes.is_superset(&to.routes));
+        let rules = |it: &Routing| -> BTreeSet<_> {
+            it.rules.iter().copied().filter(|rule| !leads_to_defaults(rule)).collect()
+        };
+        let routes = |it: &Routing| -> BTreeSet<_> {
+            it.routes.iter().filter(|route| route.table != TableId::DEFAULT).cloned().collect()
+        };
+        prop_assert!(half.rules.is_superset(&rules(&from)) && half.rules.is_superset(&rules(&to)));
+        prop_assert!(half.routes.is_superset(&routes(&to)));
+    }
+
+    #[test]
+    fn no_default_route_leads_where_the_ruleset_knows_nothing(from in routing(), to in routing()) {
+        let steps = steps(&from, &to);
+        let strange = |state: &Routing, known: &Routing| {
+            state.routes.iter().any(|route| {
+                route.table == TableId::DEFAULT && !devices(known).contains(&link(route))
+            })
+        };
+        let mut state = from.clone();
+        for step in &steps.before_ruleset {
+            state = run(state, std::slice::from_ref(step)).unwrap();
+            prop_assert!(!strange(&state, &from), "{step:?}");
+        }
+        for step in &steps.after_ruleset {
+            prop_assert!(!strange(&state, &to), "before {step:?}");
+            state = run(state, std::slice::from_ref(step)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_default_lookup_goes_in_after_the_ruleset_and_out_before_it(from in routing(), to in routing()) {
+        let steps = steps(&from, &to);
+        let added = |list: &[Step]| list.iter().any(|step| matches!(step, Step::AddRule(rule) if leads_to_defaults(rule)));
+        let deleted = |list: &[Step]| list.iter().any(|step| matches!(step, Step::DeleteRule(rule) if leads_to_defaults(rule)));
+        prop_assert!(!added(&steps.before_ruleset));
+        prop_assert!(!deleted(&steps.after_ruleset));
     }
 
     #[test]

@@ -8,17 +8,16 @@
 use std::net::IpAddr;
 
 use super::Context;
-use super::ruleset::{Part, mark_chain, quoted, rule};
+use super::ruleset::{Part, quoted, rule};
 use crate::family::Family;
 use crate::model::UdpReplies;
-use crate::nft::{Chain, Map, Rule, Set};
+use crate::nft::{Chain, Rule, Set};
 
 /// The chain for datagrams to one of our own addresses.
 const ASKED: &str = "asked_by_udp";
 
 pub(super) fn part(context: &Context<'_>) -> Part {
     let mut part = Part::default();
-    remember_uplinks(&mut part, context);
     if let Some(udp) = &context.model.replies.udp {
         let translations = match udp {
             UdpReplies::Mark(_) => anchors(context),
@@ -31,42 +30,6 @@ pub(super) fn part(context: &Context<'_>) -> Part {
         }
     }
     part
-}
-
-/// Connections remember the uplink that they came by, and their answers are marked with it.
-fn remember_uplinks(part: &mut Part, context: &Context<'_>) {
-    let (protocols, interfaces) = context.model.replies.marked();
-    let mut came_by = Vec::new();
-    let mut leave_by = Vec::new();
-    for it in context.uplinks().filter(|it| interfaces.contains(&it.uplink.interface)) {
-        let name = &it.uplink.name;
-        let chain = format!("came_by_{name}");
-        came_by.push((quoted(&it.uplink.interface), format!("goto {chain}")));
-        leave_by.push((it.mark.to_string(), format!("goto {}", mark_chain(name))));
-        part.chains.push(Chain {
-            name: chain,
-            hook: None,
-            rules: vec![rule(
-                format!("ct mark set ct mark & {:#010x} | {}", !it.mark.mask().bits(), it.mark),
-                format!("answers: this connection came by uplink {name}"),
-            )],
-        });
-    }
-    if came_by.is_empty() {
-        return;
-    }
-    let protocols = protocols.into_iter().collect::<Vec<_>>().join(", ");
-    // Only the first packet of a connection: a packet of one that this host opened may come in anywhere.
-    part.mark_prerouting.push(rule(
-        format!("ct state new meta l4proto {{ {protocols} }} iifname vmap @came_by"),
-        "answers: a new connection remembers the uplink that it came by",
-    ));
-    part.mark_output.push(rule(
-        format!("ct mark & {} vmap @leave_by", context.model.mask),
-        "answers: this host's packets leave by the uplink that the connection came by",
-    ));
-    part.maps.push(Map { name: "came_by".into(), key: "ifname", value: "verdict", elements: came_by });
-    part.maps.push(Map { name: "leave_by".into(), key: "mark", value: "verdict", elements: leave_by });
 }
 
 fn translate_datagrams(part: &mut Part, udp: &UdpReplies, translations: Vec<Rule>) {

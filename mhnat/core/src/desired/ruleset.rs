@@ -1,11 +1,12 @@
 //! The nft table: chains are put together here, from what each mode contributes.
 //!
 //! Chains and their priorities: marks are set at -150 (where nft calls it `mangle`), after conntrack (-200)
-//! has found the connection and before NAT (-100) changes addresses and the packet is routed.
+//! has found the connection and before NAT (-100) changes addresses and the packet is routed. The guard at 300
+//! sees what really leaves.
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, fan_out};
+use super::{Context, answers, connections, fan_out, guard};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::UplinkName;
@@ -14,6 +15,7 @@ use crate::nft::{Chain, Hook, Map, Rule, Ruleset, Set};
 const MARK: i32 = -150;
 const DESTINATION: i32 = -100;
 const SOURCE: i32 = 100;
+const LAST: i32 = 300;
 
 /// What a mode adds to the table.
 #[derive(Default)]
@@ -26,12 +28,16 @@ pub(super) struct Part {
     pub(super) mark_prerouting: Vec<Rule>,
     /// Marks on what this host sends.
     pub(super) mark_output: Vec<Rule>,
+    /// Marks on connections whose packets have been routed.
+    pub(super) mark_postrouting: Vec<Rule>,
     /// Destinations of what comes in.
     pub(super) nat_prerouting: Vec<Rule>,
     /// Destinations of what this host sends.
     pub(super) nat_output: Vec<Rule>,
     /// Sources of what leaves.
     pub(super) nat_postrouting: Vec<Rule>,
+    /// What may not leave.
+    pub(super) guard: Vec<Rule>,
 }
 
 /// The chain that marks a packet with an uplink. No name of an uplink makes it that of a base chain.
@@ -50,33 +56,50 @@ pub(super) fn rule(text: impl Into<String>, comment: impl Into<String>) -> Rule 
 
 pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     // The order of parts is the order of rules in a chain. A fan-out's source comes before the uplink's.
-    let parts = [fan_out::part(context), answers::part(context), sources(context)];
+    let parts = [
+        fan_out::part(context),
+        connections::part(context),
+        answers::part(context),
+        sources(context),
+        guard::part(context),
+    ];
     let mut out = Ruleset::default();
+    out.sets.extend(uplinks(context));
     let mut called = mark_chains(context);
     let mut mark_prerouting = base("mark_prerouting", "filter", "prerouting", MARK);
     // Only a chain of type `route` has the packet routed again when its mark changes.
     let mut mark_output = base("mark_output", "route", "output", MARK);
+    let mut mark_postrouting = base("mark_postrouting", "filter", "postrouting", MARK);
     let mut nat_prerouting = base("nat_prerouting", "nat", "prerouting", DESTINATION);
     let mut nat_output = base("nat_output", "nat", "output", DESTINATION);
     let mut nat_postrouting = base("nat_postrouting", "nat", "postrouting", SOURCE);
+    let mut guard = base("guard", "filter", "postrouting", LAST);
     for part in parts {
         out.sets.extend(part.sets);
         out.maps.extend(part.maps);
         called.extend(part.chains);
         mark_prerouting.rules.extend(part.mark_prerouting);
         mark_output.rules.extend(part.mark_output);
+        mark_postrouting.rules.extend(part.mark_postrouting);
         nat_prerouting.rules.extend(part.nat_prerouting);
         nat_output.rules.extend(part.nat_output);
         nat_postrouting.rules.extend(part.nat_postrouting);
+        guard.rules.extend(part.guard);
     }
     out.chains.extend(
-        [mark_prerouting, mark_output, nat_prerouting, nat_output, nat_postrouting]
+        [mark_prerouting, mark_output, mark_postrouting, nat_prerouting, nat_output, nat_postrouting, guard]
             .into_iter()
             .filter(|chain| !chain.rules.is_empty()),
     );
     // Last, because a replacement keeps base chains and makes these anew: so the listing stays the same.
     out.chains.extend(called);
     out
+}
+
+/// The interfaces of all uplinks.
+fn uplinks(context: &Context<'_>) -> Option<Set> {
+    let elements: Vec<String> = context.uplinks().map(|it| quoted(&it.uplink.interface)).collect();
+    (!elements.is_empty()).then(|| Set { name: "uplinks".to_owned(), key: "ifname", elements })
 }
 
 fn base(name: &str, kind: &'static str, hook: &'static str, priority: i32) -> Chain {

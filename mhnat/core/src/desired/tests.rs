@@ -24,6 +24,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 
 #[rstest]
 #[case::fan_out("fan-out", include_str!("../../../examples/fan-out.toml"))]
+#[case::pinning("pinning", include_str!("../../../examples/pinning.toml"))]
 #[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
 #[case::uplink("uplink", include_str!("../../../examples/uplink.toml"))]
@@ -172,10 +173,10 @@ fn a_thousand_fan_outs_need_the_rules_of_one() {
 /// A configuration of any shape that validation accepts.
 fn any_config() -> impl Strategy<Value = String> {
     let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4u8);
-    let replies = (0..3u8, any::<bool>());
+    let replies = (0..3u8, any::<bool>(), any::<bool>());
     let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>());
     (prop::collection::vec(uplink, 1..6), prop::collection::vec(fan_out, 0..6), replies).prop_map(
-        |(uplinks, fan_outs, (udp, tcp))| {
+        |(uplinks, fan_outs, (udp, tcp, pinning))| {
             let mut text = String::new();
             for (n, (v4, v6, metric, gateway, source)) in uplinks.iter().enumerate() {
                 let both = |four: String, six: String| {
@@ -229,6 +230,9 @@ fn any_config() -> impl Strategy<Value = String> {
                 0 => {}
                 1 => text.push_str("[replies]\nudp = \"mark\"\n"),
                 _ => text.push_str("[replies]\nudp = \"redirect\"\ninterfaces = [\"eth0\"]\n"),
+            }
+            if pinning {
+                text.insert_str(0, "pinning = true\n");
             }
             if tcp && udp == 1 {
                 text.push_str("tcp = \"mark\"\n");

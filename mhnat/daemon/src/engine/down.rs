@@ -30,10 +30,12 @@ pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
     let (filters, switches): (Vec<_>, Vec<_>) =
         restore_order(&kept).into_iter().partition(|(key, _)| key.path().ends_with("/rp_filter"));
     errors.extend(sysctl::restore(switches).into_iter().map(Failure::from));
+    // No packet takes a default route of ours once nothing translates its source.
+    let steps = steps(&routing, &Routing::default());
+    errors.extend(execute_all(&kernel, &steps.before_ruleset, &devices).await.into_iter().map(Failure::from));
     if table.is_some() {
         errors.extend(nft.delete_table().await.err().map(Failure::from));
     }
-    let steps = steps(&routing, &Routing::default());
     errors.extend(execute_all(&kernel, &steps.after_ruleset, &devices).await.into_iter().map(Failure::from));
     errors.extend(sysctl::restore(filters).into_iter().map(Failure::from));
     if errors.is_empty() {

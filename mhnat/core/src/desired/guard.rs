@@ -1,0 +1,114 @@
+//! What leaves by an uplink carries a source of that uplink, or stays here.
+//!
+//! Whatever the reason for a wrong source - a connection that began before the ruleset was there or on another
+//! uplink, a packet that conntrack makes no sense of and so is not translated, a device that has lost its
+//! address - the provider would drop the packet, or the answer would come in elsewhere. The guard stands
+//! behind source translation and sees what would really leave.
+//!
+//! Three questions in this order:
+//!
+//! 1. Does the source belong to an uplink, but not to this one? Then it is dropped, in both directions of a
+//!    connection, and on routed uplinks too.
+//! 2. Is it an answer? Its source is what was asked: a service address, or a host in a routed prefix.
+//! 3. Does the uplink translate, and the source is none of its own? Then nothing translated it.
+//!
+//! An uplink's own sources are its addresses, its fixed source, those of its fan-outs, and whatever addresses
+//! its device has at that moment. A host without address (DHCP) and link-local sources pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::Context;
+use super::ruleset::{Part, quoted, rule};
+use crate::family::Family;
+use crate::model::Source;
+use crate::name::IfName;
+use crate::nft::Set;
+
+pub(super) fn part(context: &Context<'_>) -> Part {
+    let mut part = Part::default();
+    let mut untranslated = Vec::new();
+    for family in Family::ALL {
+        let own = own(context, family);
+        let (ip, digit, address) = (family.nft_keyword(), family.digit(), family.nft_address_type());
+        let foreign = format!("oifname . {ip} saddr != @uplink_own_{digit}");
+        if own.len() > 1 {
+            let all: BTreeSet<IpAddr> = own.values().flatten().copied().collect();
+            part.guard.push(rule(
+                format!("oifname @uplinks {ip} saddr @uplink_any_{digit} {foreign} drop"),
+                format!("guard: an {family} source of one uplink leaves by no other"),
+            ));
+            part.sets.push(Set {
+                name: format!("uplink_any_{digit}"),
+                key: address,
+                elements: all.iter().map(IpAddr::to_string).collect(),
+            });
+        }
+        let translating: Vec<String> = context
+            .legs(family)
+            .filter(|(_, leg)| leg.source != Source::Unchanged)
+            .map(|(it, _)| quoted(&it.uplink.interface))
+            .collect();
+        if !translating.is_empty() {
+            let unowned = match family {
+                Family::V4 => "ip saddr != 0.0.0.0",
+                Family::V6 => "ip6 saddr != { ::, fe80::/10 }",
+            };
+            untranslated.push(rule(
+                format!(
+                    "oifname @translating_{digit} {foreign} {unowned} fib saddr . oif type != local drop"
+                ),
+                format!("guard: {family} packets that nothing translated do not leave by an uplink that translates"),
+            ));
+            part.sets.push(Set {
+                name: format!("translating_{digit}"),
+                key: "ifname",
+                elements: translating,
+            });
+        }
+        part.sets.push(Set {
+            name: format!("uplink_own_{digit}"),
+            key: match family {
+                Family::V4 => "ifname . ipv4_addr",
+                Family::V6 => "ifname . ipv6_addr",
+            },
+            elements: own
+                .iter()
+                .flat_map(|(interface, own)| {
+                    own.iter().map(move |address| format!("{} . {address}", quoted(interface)))
+                })
+                .collect(),
+        });
+    }
+    if !untranslated.is_empty() {
+        part.guard
+            .push(rule("ct direction reply return", "guard: an answer carries the address that was asked"));
+        part.guard.extend(untranslated);
+    }
+    // Sets that no rule names would only be in the way of whoever reads the table.
+    part.sets.retain(|set| {
+        let name = format!("@{} ", set.name);
+        part.guard.iter().any(|rule| rule.text.contains(&name))
+    });
+    part
+}
+
+/// The sources of each uplink, by interface.
+fn own<'a>(context: &Context<'a>, family: Family) -> BTreeMap<&'a IfName, BTreeSet<IpAddr>> {
+    let mut own: BTreeMap<&IfName, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (it, leg) in context.legs(family) {
+        let sources = own.entry(&it.uplink.interface).or_default();
+        sources.extend(&leg.addresses);
+        if let Source::Fixed(address) = leg.source {
+            sources.insert(address);
+        }
+        // A fan-out that names no uplink may leave by any.
+        let here = context
+            .model
+            .fan_outs
+            .iter()
+            .filter(|fan_out| fan_out.uplink.as_ref().is_none_or(|name| *name == it.uplink.name));
+        sources.extend(here.filter_map(|fan_out| fan_out.source).filter(|it| Family::of(*it) == family));
+    }
+    own
+}
