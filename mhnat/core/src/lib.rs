@@ -19,6 +19,7 @@ pub mod family;
 pub mod link;
 pub mod mark;
 pub mod model;
+pub mod mtu;
 pub mod name;
 pub mod nft;
 pub mod render;

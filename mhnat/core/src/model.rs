@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::family::Family;
 use crate::mark::MarkMask;
+use crate::mtu::Mtu;
 use crate::name::{IfName, UplinkName};
 
 /// A whole configuration.
@@ -45,6 +46,8 @@ pub struct Uplink {
     /// Its place among the default routes, lower preferred, never zero. Without one, only what names the
     /// uplink or its address uses it.
     pub metric: Option<u32>,
+    /// The largest packet that it carries, where that is less than its interface says.
+    pub mtu: Option<Mtu>,
     /// What it has in each family; at least one.
     pub legs: BTreeMap<Family, Leg>,
 }

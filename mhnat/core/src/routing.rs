@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::family::Family;
+use crate::mtu::Mtu;
 use crate::name::IfName;
 use crate::slot::Slot;
 
@@ -159,6 +160,8 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
     /// The source of what this host itself sends (`RTA_PREFSRC`).
     pub source: Option<IpAddr>,
+    /// The largest packet that the way carries (`RTAX_MTU`); that of the device when not given.
+    pub mtu: Option<Mtu>,
 }
 
 impl Route {
@@ -179,7 +182,11 @@ impl fmt::Display for Route {
         if let Some(source) = self.source {
             write!(f, "src {source} ")?;
         }
-        write!(f, "metric {} table {}", self.metric, self.table)?;
+        write!(f, "metric {} ", self.metric)?;
+        if let Some(mtu) = self.mtu {
+            write!(f, "mtu {} ", mtu.bytes())?;
+        }
+        write!(f, "table {}", self.table)?;
         if self.gateway.is_some() {
             f.write_str(" onlink")?;
         }
@@ -219,10 +226,11 @@ mod tests {
             device: "eth0".parse().unwrap(),
             gateway: Some("fe80::1".parse().unwrap()),
             source: None,
+            mtu: Mtu::new(1400),
         };
         assert_eq!(
             route.to_string(),
-            "default via fe80::1 dev eth0 metric 10 table 10900 onlink protocol 109"
+            "default via fe80::1 dev eth0 metric 10 mtu 1400 table 10900 onlink protocol 109"
         );
     }
 }

@@ -104,6 +104,11 @@ pub(super) struct Uplink {
     #[serde(default)]
     #[schemars(with = "u32", range(min = 1), example = 10)]
     pub(super) metric: Option<Spanned<i64>>,
+    /// The largest packet in bytes that it carries, where that is less than its interface says. TCP agrees on
+    /// segments that fit, and other packets that are too large are refused here.
+    #[serde(default)]
+    #[schemars(with = "u16", range(min = 576), example = 1400)]
+    pub(super) mtu: Option<Spanned<i64>>,
 }
 
 /// A dummy address for one way to a far host.

@@ -30,6 +30,7 @@ fn route() -> impl Strategy<Value = Route> {
         device: format!("eth{device}").parse().unwrap(),
         gateway: None,
         source: None,
+        mtu: None,
     })
 }
 

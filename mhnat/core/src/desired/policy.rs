@@ -60,6 +60,7 @@ pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
                     family,
                     metric,
                     device: it.uplink.interface.clone(),
+                    mtu: it.uplink.mtu,
                     gateway: leg.gateway,
                     // `redirect` translates to the interface's own first address, so that the kernel's own
                     // choice of a source must stand.

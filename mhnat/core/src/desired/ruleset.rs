@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, connections, fan_out, guard};
+use super::{Context, answers, connections, fan_out, guard, mtu};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::UplinkName;
@@ -57,6 +57,8 @@ pub(super) fn rule(text: impl Into<String>, comment: impl Into<String>) -> Rule 
 pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     // The order of parts is the order of rules in a chain. A fan-out's source comes before the uplink's.
     let parts = [
+        // Before any rule that decides what becomes of the packet.
+        mtu::part(context),
         fan_out::part(context),
         connections::part(context),
         answers::part(context),

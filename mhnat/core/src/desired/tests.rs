@@ -170,6 +170,72 @@ fn a_thousand_fan_outs_need_the_rules_of_one() {
     assert_eq!((one.rules, one.routes), (thousand.rules, thousand.routes));
 }
 
+#[test]
+fn many_uplinks_need_the_base_chains_of_two() {
+    let uplinks = |count: u8| {
+        let mut text = "pinning = true\n".to_owned();
+        for n in 1..=count {
+            let _ = writeln!(
+                text,
+                "[[uplink]]\nname = \"u{n}\"\ninterface = \"eth{n}\"\naddress = \"10.{n}.0.2\"\n\
+                 source = \"10.{n}.0.2\"\nmtu = 1400\nmetric = {n}"
+            );
+        }
+        let chains = plan(&text, &Availability::full()).ruleset.chains;
+        chains.into_iter().filter(|chain| chain.hook.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(uplinks(2), uplinks(200));
+}
+
+#[rstest]
+#[case::an_address("\"a\" . 10.0.0.2", true)]
+#[case::the_other_address("\"a\" . 10.0.0.3", true)]
+#[case::the_fixed_source("\"a\" . 203.0.113.9", true)]
+#[case::the_source_of_a_fan_out("\"a\" . 203.0.113.1", true)]
+#[case::the_source_of_a_fan_out_anywhere("\"a\" . 203.0.113.5", true)]
+#[case::the_same_by_the_other("\"b\" . 203.0.113.5", true)]
+#[case::the_first_uplinks_address_by_the_other("\"b\" . 10.0.0.2", false)]
+#[case::the_fan_outs_source_by_the_other("\"b\" . 203.0.113.1", false)]
+fn an_uplinks_own_sources(#[case] pair: &str, #[case] own: bool) {
+    let text = "[[uplink]]\nname = \"u\"\ninterface = \"a\"\naddress = [\"10.0.0.2\", \"10.0.0.3\"]\n\
+        source = \"203.0.113.9\"\n\
+        [[uplink]]\nname = \"v\"\ninterface = \"b\"\naddress = \"10.1.0.2\"\n\
+        [[fan-out]]\ndummy = \"192.0.2.1\"\nto = \"10.9.0.1\"\nsource = \"203.0.113.1\"\nuplink = \"u\"\n\
+        [[fan-out]]\ndummy = \"192.0.2.5\"\nto = \"10.9.0.5\"\nsource = \"203.0.113.5\"\n";
+    let plan = plan(text, &Availability::full());
+    let set = plan.ruleset.sets.iter().find(|set| set.name == "uplink_own_4").unwrap();
+    assert_eq!(set.elements.iter().any(|it| it == pair), own, "{:?}", set.elements);
+}
+
+#[rstest]
+#[case::nothing("", &[])]
+#[case::replies("[replies]\nudp = \"mark\"\n", &["mark_prerouting: ct state new meta l4proto { udp } iifname vmap @came_by", "mark_output: ct mark & 0x0000ff00 vmap @leave_by"])]
+#[case::pinning("pinning = true\n", PINNED)]
+#[case::both("pinning = true\n[replies]\nudp = \"mark\"\ntcp = \"mark\"\n", PINNED)]
+fn connections_remember_what_some_mode_wants(#[case] words: &str, #[case] expected: &[&str]) {
+    let uplink = "[[uplink]]\nname = \"u\"\ninterface = \"a\"\naddress = \"10.0.0.2\"\nmetric = 1\n";
+    let text = match words.split_once("[replies]") {
+        Some((top, replies)) => format!("{top}{uplink}[replies]{replies}"),
+        None => format!("{words}{uplink}"),
+    };
+    let plan = plan(&text, &Availability::full());
+    let rules: Vec<String> = plan
+        .ruleset
+        .chains
+        .iter()
+        .filter(|chain| chain.name.starts_with("mark_"))
+        .flat_map(|chain| chain.rules.iter().map(move |rule| format!("{}: {}", chain.name, rule.text)))
+        .collect();
+    assert_eq!(rules, expected);
+}
+
+const PINNED: &[&str] = &[
+    "mark_prerouting: iifname != @uplinks ct mark & 0x0000ff00 vmap @leave_by",
+    "mark_prerouting: ct state new iifname vmap @came_by",
+    "mark_output: ct mark & 0x0000ff00 vmap @leave_by",
+    "mark_postrouting: ct state new ct mark & 0x0000ff00 == 0 oifname vmap @went_by",
+];
+
 /// A configuration of any shape that validation accepts.
 fn any_config() -> impl Strategy<Value = String> {
     let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4u8);
@@ -195,6 +261,9 @@ fn any_config() -> impl Strategy<Value = String> {
                 }
                 if *metric {
                     let _ = writeln!(text, "metric = {}", 100 - n);
+                }
+                if *gateway && *metric {
+                    let _ = writeln!(text, "mtu = {}", 1400 + n);
                 }
                 match source {
                     0 => {}
@@ -286,7 +355,7 @@ proptest! {
         }
         for map in plan.ruleset.maps.iter().filter(|map| map.value == "verdict") {
             for (_, verdict) in &map.elements {
-                let chain = verdict.trim_start_matches("goto ");
+                let chain = verdict.trim_start_matches("goto ").trim_start_matches("jump ");
                 prop_assert!(plan.ruleset.chains.iter().any(|it| it.name == chain), "{} in {}", chain, text);
             }
         }

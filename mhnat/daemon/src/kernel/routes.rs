@@ -5,10 +5,12 @@ use std::net::IpAddr;
 
 use futures_util::TryStreamExt as _;
 use mhnat_core::family::Family;
+use mhnat_core::mtu::Mtu;
 use mhnat_core::routing::{PROTOCOL, Route, TableId};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType,
 };
 use nix::errno::Errno;
 use rtnetlink::Handle;
@@ -77,7 +79,7 @@ fn parse(family: Family, message: &RouteMessage, devices: &Devices) -> Option<Ro
         return None;
     }
     let mut table = u32::from(message.header.table);
-    let (mut metric, mut device, mut gateway, mut source) = (0, None, None, None);
+    let (mut metric, mut device, mut gateway, mut source, mut mtu) = (0, None, None, None, None);
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Table(it) => table = *it,
@@ -85,10 +87,17 @@ fn parse(family: Family, message: &RouteMessage, devices: &Devices) -> Option<Ro
             RouteAttribute::Oif(it) => device = devices.by_index.get(it)?.parse().ok(),
             RouteAttribute::Gateway(it) => gateway = Some(ip(it)?),
             RouteAttribute::PrefSource(it) => source = Some(ip(it)?),
+            RouteAttribute::Metrics(metrics) => {
+                for metric in metrics {
+                    if let RouteMetric::Mtu(bytes) = metric {
+                        mtu = Some(Mtu::new(*bytes)?);
+                    }
+                }
+            }
             _ => {}
         }
     }
-    Some(Route { table: TableId::from_number(table), family, metric, device: device?, gateway, source })
+    Some(Route { table: TableId::from_number(table), family, metric, device: device?, gateway, source, mtu })
 }
 
 fn ip(address: &RouteAddress) -> Option<IpAddr> {
@@ -127,6 +136,9 @@ fn message(route: &Route, devices: &Devices) -> Result<RouteMessage, KernelError
     }
     if let Some(source) = route.source {
         message.attributes.push(RouteAttribute::PrefSource(source.into()));
+    }
+    if let Some(mtu) = route.mtu {
+        message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu.bytes().into())]));
     }
     Ok(message)
 }

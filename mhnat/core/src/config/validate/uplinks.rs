@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
 use crate::model::{Leg, Source, Uplink};
+use crate::mtu::Mtu;
 use crate::name::{IfName, NameError, UplinkName};
 use crate::routing::priority::MAX_ADDRESSES;
 use crate::slot::Slot;
@@ -101,7 +102,7 @@ fn uplink(raw: &raw::Uplink, seen: &mut Seen, found: &mut Vec<Diagnostic>) -> Op
     }
     let gateways = gateways(raw.gateway.as_ref(), &addresses, found);
     let sources = sources(raw.source.as_ref(), &addresses, found);
-    let legs = Family::ALL
+    let legs: BTreeMap<Family, Leg> = Family::ALL
         .into_iter()
         .filter_map(|family| {
             let own: Vec<IpAddr> =
@@ -112,7 +113,12 @@ fn uplink(raw: &raw::Uplink, seen: &mut Seen, found: &mut Vec<Diagnostic>) -> Op
         })
         .collect();
     let metric = raw.metric.as_ref().and_then(|it| u32::try_from(*it.get_ref()).ok());
-    Some(Known { uplink: Uplink { name: name?, interface: interface?, metric, legs }, addresses, gateways })
+    let mtu = raw.mtu.as_ref().and_then(|it| mtu(it, &addresses, found));
+    Some(Known {
+        uplink: Uplink { name: name?, interface: interface?, metric, mtu, legs },
+        addresses,
+        gateways,
+    })
 }
 
 fn name(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<UplinkName> {
@@ -173,6 +179,27 @@ fn addresses(raw: Option<&Spanned<OneOrMany>>, found: &mut Vec<Diagnostic>) -> V
         }
     }
     own
+}
+
+/// The schema has seen to the range; IPv6 wants more than IPv4.
+fn mtu(bytes: &Spanned<i64>, addresses: &[Placed<IpAddr>], found: &mut Vec<Diagnostic>) -> Option<Mtu> {
+    let mtu = Mtu::new(u32::try_from(*bytes.get_ref()).ok()?)?;
+    for family in Family::ALL {
+        let least = Mtu::least(family);
+        let Some(address) = addresses.iter().find(|it| Family::of(it.value) == family) else { continue };
+        if mtu < least {
+            found.push(
+                Diagnostic::new(
+                    format!("an {family} link carries packets of {} bytes", least.bytes()),
+                    bytes.span(),
+                    "this is less",
+                )
+                .related(address.span.clone(), format!("an {family} address"))
+                .hint(format!("raise `mtu`, or leave the {family} address out")),
+            );
+        }
+    }
+    Some(mtu)
 }
 
 /// At most one for each family, and then one for each family that the uplink has an address of.
