@@ -148,6 +148,11 @@ fn links_that_are_down_or_absent_are_left_out() {
 }
 
 #[test]
+fn default_routes_lead_where_the_ruleset_translates() {
+    passes("order", include_str!("kernel/order.sh"));
+}
+
+#[test]
 fn without_privileges_apply_exits_3() {
     passes("unprivileged", include_str!("kernel/unprivileged.sh"));
 }
