@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 /// An address family. Everything that mhnat does, it does for both alike.
@@ -48,6 +49,14 @@ impl Family {
         match self {
             Self::V4 => '4',
             Self::V6 => '6',
+        }
+    }
+
+    /// The prefix of all addresses.
+    pub fn everywhere(self) -> IpNet {
+        match self {
+            Self::V4 => IpNet::V4(Ipv4Net::default()),
+            Self::V6 => IpNet::V6(Ipv6Net::default()),
         }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::family::Family;
@@ -19,6 +20,8 @@ pub struct Model {
     pub mask: MarkMask,
     /// Whether packets may be forwarded for each family: what the file says, or what its content implies.
     pub forwarding: BTreeSet<Family>,
+    /// Whether `forwarding` is only implied, so that a family which turns out to be empty needs none.
+    pub forwarding_implied: bool,
     /// Whether every connection keeps the uplink that it began on.
     pub pinning: bool,
     /// In the order of the file. Names, interfaces, addresses and metrics are unique.
@@ -50,15 +53,29 @@ pub struct Uplink {
     pub mtu: Option<Mtu>,
     /// What it has in each family; at least one.
     pub legs: BTreeMap<Family, Leg>,
+    /// What of its legs the kernel is asked for, by [`crate::resolve`].
+    pub dynamic: Dynamic,
+    /// Destinations that use it while it can carry packets, each of a family that it has a leg of, and none
+    /// of length 0. Where two uplinks share one, both have a metric.
+    pub prefixes: BTreeSet<IpNet>,
+}
+
+/// What a DHCP client, a PPP daemon or router advertisements give to the kernel, and not the file to us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Dynamic {
+    /// The addresses of its legs.
+    pub address: bool,
+    /// The next hops of its legs.
+    pub gateway: bool,
 }
 
 /// One family of an uplink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leg {
-    /// The addresses that this host has there, all of one family, at least one; the first is the source of
-    /// what this host itself sends.
+    /// The addresses that this host has there, all of one family; the first is the source of what this host
+    /// itself sends. At least one, unless they are dynamic and there is none (yet).
     pub addresses: Vec<IpAddr>,
-    /// The next hop, or nothing on a point-to-point device.
+    /// The next hop; nothing on a point-to-point device, or while a dynamic one is not known.
     pub gateway: Option<IpAddr>,
     /// What leaving packets get as their source.
     pub source: Source,
@@ -81,6 +98,13 @@ pub enum Source {
     Masquerade,
     /// A fixed address, which may belong to no device.
     Fixed(IpAddr),
+    /// One address of a range for each client, always the same while the range is.
+    Pool {
+        /// The lowest address.
+        first: IpAddr,
+        /// The highest address, of the same family.
+        last: IpAddr,
+    },
 }
 
 /// One far host, under a dummy address of its own for each way to it.

@@ -27,9 +27,14 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[case::pinning("pinning", include_str!("../../../examples/pinning.toml"))]
 #[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
+#[case::pool("pool", include_str!("../../../examples/pool.toml"))]
+#[case::prefixes("prefixes", include_str!("../../../examples/prefixes.toml"))]
 #[case::uplink("uplink", include_str!("../../../examples/uplink.toml"))]
 fn plans_of_the_examples(#[case] name: &str, #[case] text: &str) {
-    insta::assert_snapshot!(name, render::plan(&plan(text, &Availability::full())));
+    insta::assert_snapshot!(
+        name,
+        render::notes(&model(text)) + &render::plan(&plan(text, &Availability::full()))
+    );
 }
 
 const MARK: &str = include_str!("../../../examples/replies-mark.toml");
@@ -150,6 +155,63 @@ fn no_name_of_an_uplink_is_that_of_another_chain(#[case] name: &str) {
     assert_eq!(chains.len(), plan.ruleset.chains.len(), "{}", plan.ruleset.text());
 }
 
+const SHARED: &str = r#"
+[[uplink]]
+name = "first"
+interface = "eth0"
+address = ["192.0.2.2", "2001:db8:1::2"]
+gateway = ["192.0.2.1", "2001:db8:1::1"]
+metric = 10
+prefixes = ["196.40.96.0/20"]
+
+[[uplink]]
+name = "second"
+interface = "eth1"
+address = ["198.51.100.2", "2001:db8:2::2"]
+gateway = ["198.51.100.1", "2001:db8:2::1"]
+metric = 20
+prefixes = ["196.40.96.0/20", "196.40.97.0/24", "2001:db8:2a::/48"]
+"#;
+
+#[test]
+fn prefixes_are_routes_while_their_uplink_is_usable() {
+    let model = model(SHARED);
+    let prefixes = |links: &Links| -> Vec<String> {
+        let plan = desired(&model, &slots(&model), &Availability::observe(&model, links));
+        assert_eq!(plan.rules.iter().filter(|rule| rule.priority == 15_800).count(), 2, "one a family");
+        let routes = plan.routes.iter().filter(|route| route.table == crate::routing::TableId::PREFIXES);
+        routes.map(|it| format!("{} {} {}", it.destination, it.device, it.metric)).collect()
+    };
+    let mut links = links();
+    let second = ["196.40.96.0/20 eth1 20", "196.40.97.0/24 eth1 20", "2001:db8:2a::/48 eth1 20"];
+    assert_eq!(prefixes(&links), ["196.40.96.0/20 eth0 10", second[0], second[1], second[2]]);
+    links.remove(&"eth0".parse().unwrap());
+    assert_eq!(prefixes(&links), second);
+    links.clear();
+    assert_eq!(prefixes(&links), [] as [&str; 0]);
+}
+
+#[test]
+fn without_prefixes_nothing_asks_their_table() {
+    let text: String =
+        SHARED.lines().filter(|it| !it.starts_with("prefixes")).map(|it| format!("{it}\n")).collect();
+    assert!(plan(&text, &Availability::full()).rules.iter().all(|rule| rule.priority != 15_800));
+}
+
+#[rstest]
+#[case::range("203.0.113.8-203.0.113.9", "snat ip to 203.0.113.8-203.0.113.9 persistent")]
+#[case::spaces("203.0.113.8 - 203.0.113.9", "snat ip to 203.0.113.8-203.0.113.9 persistent")]
+#[case::prefix("203.0.113.8/29", "snat ip to 203.0.113.8-203.0.113.15 persistent")]
+#[case::one_of_a_range("203.0.113.8-203.0.113.8", "\"eth0\" : 203.0.113.8\n")]
+#[case::one_of_a_prefix("203.0.113.8/32", "\"eth0\" : 203.0.113.8\n")]
+fn a_pool_is_a_range_unless_it_is_one_address(#[case] source: &str, #[case] expected: &str) {
+    let text = format!(
+        "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"10.0.0.2\"\nsource = \"{source}\"\n"
+    );
+    let ruleset = plan(&text, &Availability::full()).ruleset_text();
+    assert!(ruleset.contains(expected), "{ruleset}");
+}
+
 #[test]
 fn a_thousand_fan_outs_need_the_rules_of_one() {
     let uplink = "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"10.0.0.2\"\nmetric = 1\n";
@@ -238,7 +300,7 @@ const PINNED: &[&str] = &[
 
 /// A configuration of any shape that validation accepts.
 fn any_config() -> impl Strategy<Value = String> {
-    let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4u8);
+    let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..5u8);
     let replies = (0..3u8, any::<bool>(), any::<bool>());
     let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>());
     (prop::collection::vec(uplink, 1..6), prop::collection::vec(fan_out, 0..6), replies).prop_map(
@@ -261,6 +323,9 @@ fn any_config() -> impl Strategy<Value = String> {
                 }
                 if *metric {
                     let _ = writeln!(text, "metric = {}", 100 - n);
+                    // The same for all: their metrics tell them apart.
+                    let shared = both("100.64.0.0/10".to_owned(), "2001:db9::/32".to_owned());
+                    let _ = writeln!(text, "prefixes = {shared}");
                 }
                 if *gateway && *metric {
                     let _ = writeln!(text, "mtu = {}", 1400 + n);
@@ -269,6 +334,11 @@ fn any_config() -> impl Strategy<Value = String> {
                     0 => {}
                     1 => text.push_str("source = \"none\"\n"),
                     2 => text.push_str("source = \"masquerade\"\n"),
+                    3 => {
+                        let pool =
+                            both(format!("203.0.113.{n}-203.0.113.99"), format!("2001:db8:11{n}::/64"));
+                        let _ = writeln!(text, "source = {pool}");
+                    }
                     _ => {
                         let own = both(format!("203.0.113.{n}"), format!("2001:db8:113::{n}"));
                         let _ = writeln!(text, "source = {own}");

@@ -9,6 +9,7 @@ use mhnat_core::desired::{Desired, desired};
 use mhnat_core::link::{Availability, Unusable, lacking_gateway};
 use mhnat_core::model::Model;
 use mhnat_core::nft::{Inventory, Ruleset, replacement};
+use mhnat_core::resolve::resolve;
 use mhnat_core::slot::Slots;
 use mhnat_core::sysctl::{self as settings, Surroundings, SysctlPlan, Values, restore_order};
 
@@ -38,7 +39,8 @@ pub(crate) async fn apply(model: &Model, dir: &StateDir, nft: &Nft) -> Result<Ap
     let kernel = Kernel::open()?;
     let former_state = dir.read()?;
     let table = nft.inventory().await?;
-    let (devices, availability) = settled(model, &kernel).await?;
+    let (devices, model, availability) = settled(model, &kernel).await?;
+    let model = &model;
     let around =
         Surroundings { interfaces: devices.names.clone(), advertised: kernel.advertised(&devices).await? };
     let known = former_state.clone().unwrap_or_default();
@@ -84,10 +86,7 @@ pub(crate) async fn apply(model: &Model, dir: &StateDir, nft: &Nft) -> Result<Ap
         policy_rules: desired.rules.len(),
         routes: desired.routes.len(),
         sysctls: next.kept.len(),
-        unusable: availability
-            .unusable()
-            .map(|(name, family, reason)| (name.clone(), family, reason))
-            .collect(),
+        unusable: availability.complaints(model),
         lacking_gateway: lacking_gateway(model, &devices.links)
             .into_iter()
             .map(|(name, family)| (name.clone(), family))
@@ -95,16 +94,20 @@ pub(crate) async fn apply(model: &Model, dir: &StateDir, nft: &Nft) -> Result<Ap
     })
 }
 
-/// The links, once no address of ours is waiting for duplicate address detection: the kernel takes no route
+/// The links and what they say of dynamic uplinks, once no address of ours is waiting for duplicate address detection: the kernel takes no route
 /// with a tentative source.
-async fn settled(model: &Model, kernel: &Kernel) -> Result<(Devices, Availability), Failure> {
+async fn settled(model: &Model, kernel: &Kernel) -> Result<(Devices, Model, Availability), Failure> {
     let deadline = Instant::now() + DETECTION;
+    let families = Kernel::families();
     loop {
-        let devices = kernel.devices().await?;
-        let availability = Availability::observe(model, &devices.links);
+        let mut devices = kernel.devices().await?;
+        let asking = model.uplinks.iter().filter(|uplink| uplink.dynamic.gateway);
+        kernel.learn(&mut devices, asking.map(|uplink| &uplink.interface)).await?;
+        let model = resolve(model, &devices.links, &families);
+        let availability = Availability::observe(&model, &devices.links);
         let waiting = availability.unusable().any(|(_, _, why)| matches!(why, Unusable::Tentative(_)));
         if !waiting || Instant::now() >= deadline {
-            return Ok((devices, availability));
+            return Ok((devices, model, availability));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
