@@ -23,8 +23,11 @@ pub(super) fn ports(word: &Placed<&str>, found: &mut Vec<Diagnostic>) -> Option<
         "tcp" => Some(Transport::Tcp),
         "udp" => Some(Transport::Udp),
         other => {
-            let label = nearest(other, ["tcp", "udp"].into_iter()).map_or_else(
-                || "only tcp and udp have ports".to_owned(),
+            // A protocol that exists is not another one misspelt.
+            let misspelt = !matches!(other, "sctp" | "dccp" | "icmp" | "udplite");
+            let meant = nearest(other, ["tcp", "udp"].into_iter()).filter(|_| misspelt);
+            let label = meant.map_or_else(
+                || "only tcp and udp have ports here".to_owned(),
                 |meant| format!("perhaps `{meant}` was meant"),
             );
             found.push(complain(label));
