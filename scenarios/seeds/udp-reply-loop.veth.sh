@@ -4,13 +4,15 @@
 set -e
 [ "$1" = apply ] || exit 0
 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0
-ip link add serverintf type veth peer name distributeintf
+ip link add serverintf type veth peer name distributeintf address 02:00:00:00:00:02
 ip addr add 10.255.0.1/24 dev serverintf
 ip addr add 10.255.0.2/24 dev distributeintf
 ip link set serverintf up
 ip link set distributeintf up
 sysctl -qw net.ipv4.conf.serverintf.rp_filter=0 net.ipv4.conf.distributeintf.rp_filter=0
 sysctl -qw net.ipv4.conf.distributeintf.accept_local=1
+# Known from the start, so that no answer waits for ARP.
+ip neigh add 10.255.0.2 lladdr 02:00:00:00:00:02 dev serverintf
 ip rule add from 10.255.0.1 lookup 1010101
 ip route add default dev serverintf via 10.255.0.2 table 1010101
 iptables -t nat -A PREROUTING -p udp -m multiport --dports 53 -j DNAT --to-destination 10.255.0.1
