@@ -44,6 +44,14 @@ impl Family {
         }
     }
 
+    /// The nft data type of an address, a protocol and a port.
+    pub const fn nft_endpoint_type(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4_addr . inet_proto . inet_service",
+            Self::V6 => "ipv6_addr . inet_proto . inet_service",
+        }
+    }
+
     /// The digit that ends the names of our nft maps for this family.
     pub const fn digit(self) -> char {
         match self {

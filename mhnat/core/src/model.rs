@@ -2,6 +2,8 @@
 //!
 //! Only [`crate::config`] builds it, so every reader may rely on what is written at the fields.
 
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -12,6 +14,8 @@ use crate::family::Family;
 use crate::mark::MarkMask;
 use crate::mtu::Mtu;
 use crate::name::{IfName, UplinkName};
+
+pub use self::ports::{Ports, Transport};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,7 +30,8 @@ pub struct Model {
     pub pinning: bool,
     /// In the order of the file. Names, interfaces, addresses and metrics are unique.
     pub uplinks: Vec<Uplink>,
-    /// In the order of the file. Dummy addresses are unique and belong to nobody else.
+    /// In the order of the file. Dummy addresses belong to nobody else; two that are equal have ports, and
+    /// no port in common.
     pub fan_outs: Vec<FanOut>,
     /// How answers find their way.
     pub replies: Replies,
@@ -112,8 +117,12 @@ pub enum Source {
 pub struct FanOut {
     /// The address that applications use. It exists nowhere.
     pub dummy: IpAddr,
+    /// The ports that it is for, with their protocol; every protocol when empty.
+    pub ports: Vec<(Transport, Ports)>,
     /// The far host; the family of `dummy`.
     pub to: IpAddr,
+    /// Its port; the one that was asked when not given. Only with a single port in `ports`.
+    pub to_port: Option<u16>,
     /// The source that the far side admits on this way; the uplink's own when not given.
     pub source: Option<IpAddr>,
     /// The uplink to use, which has a leg of this family; the route to `to` when not given.

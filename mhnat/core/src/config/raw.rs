@@ -130,7 +130,12 @@ pub(super) struct FanOut {
     #[serde(default)]
     #[schemars(with = "String", example = &"192.0.2.1")]
     pub(super) dummy: Option<Spanned<String>>,
-    /// The address of the far host.
+    /// The protocol and port, or a range of ports, that this way is for; or a list of them. Without it, every
+    /// protocol and port.
+    #[serde(default)]
+    #[schemars(with = "OneOrMany", example = &"tcp/5001")]
+    pub(super) port: Option<Spanned<OneOrMany>>,
+    /// The address of the far host; with its port, if that is another than the one port in `port`.
     #[serde(default)]
     #[schemars(with = "String", example = &"198.51.100.10")]
     pub(super) to: Option<Spanned<String>>,

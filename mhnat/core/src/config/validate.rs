@@ -6,6 +6,7 @@
 mod addresses;
 mod fan_outs;
 mod marks;
+mod ports;
 mod prefixes;
 mod replies;
 mod sources;

@@ -25,6 +25,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[rstest]
 #[case::fan_out("fan-out", include_str!("../../../examples/fan-out.toml"))]
 #[case::pinning("pinning", include_str!("../../../examples/pinning.toml"))]
+#[case::fan_out_ports("fan-out-ports", include_str!("../../../examples/fan-out-ports.toml"))]
 #[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
 #[case::pool("pool", include_str!("../../../examples/pool.toml"))]
@@ -212,8 +213,11 @@ fn a_pool_is_a_range_unless_it_is_one_address(#[case] source: &str, #[case] expe
     assert!(ruleset.contains(expected), "{ruleset}");
 }
 
-#[test]
-fn a_thousand_fan_outs_need_the_rules_of_one() {
+#[rstest]
+#[case::whole("", "")]
+#[case::one_port("port = \"tcp/5001\"", ":9001")]
+#[case::many_ports("port = [\"tcp/5001\", \"udp/5000-5010\"]", "")]
+fn a_thousand_fan_outs_need_the_rules_of_one(#[case] port: &str, #[case] to_port: &str) {
     let uplink = "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"10.0.0.2\"\nmetric = 1\n";
     let fan_outs = |count: u16| {
         let mut text = uplink.to_owned();
@@ -221,8 +225,8 @@ fn a_thousand_fan_outs_need_the_rules_of_one() {
             let [high, low] = n.to_be_bytes();
             let _ = writeln!(
                 text,
-                "[[fan-out]]\ndummy = \"198.18.{high}.{low}\"\nto = \"10.9.{high}.{low}\"\n\
-                 source = \"10.8.{high}.{low}\"\nuplink = \"a\""
+                "[[fan-out]]\ndummy = \"198.18.{high}.{low}\"\nto = \"10.9.{high}.{low}{to_port}\"\n\
+                 source = \"10.8.{high}.{low}\"\nuplink = \"a\"\n{port}"
             );
         }
         plan(&text, &Availability::full())
@@ -298,11 +302,32 @@ const PINNED: &[&str] = &[
     "mark_postrouting: ct state new ct mark & 0x0000ff00 == 0 oifname vmap @went_by",
 ];
 
+#[rstest]
+#[case::all_well(&[], &[])]
+#[case::first(&["eth1"], &["192.0.2.1 . tcp . 5001"])]
+#[case::both(&["eth1", "eth2"], &["192.0.2.1 . tcp . 5001", "192.0.2.1 . udp . 6000-6015", "192.0.2.1 . tcp . 6100"])]
+#[case::another(&["eth0"], &[])]
+fn ways_by_a_lost_uplink_are_refused(#[case] gone: &[&str], #[case] refused: &[&str]) {
+    let model = model(include_str!("../../../examples/fan-out-ports.toml"));
+    let mut links = Links::new();
+    for uplink in model.uplinks.iter().filter(|it| !gone.contains(&it.interface.as_str())) {
+        let addresses = uplink.legs.values().flat_map(|leg| leg.addresses.clone()).collect();
+        let link = Link { up: true, carrier: true, addresses, ..Link::default() };
+        links.insert(uplink.interface.clone(), link);
+    }
+    let plan = desired(&model, &slots(&model), &Availability::observe(&model, &links));
+    let set = plan.ruleset.sets.iter().find(|set| set.name == "fan_out_port_lost_4");
+    assert_eq!(set.map_or(&[][..], |set| &set.elements), refused);
+    let rules = plan.ruleset.chains.iter().flat_map(|chain| &chain.rules);
+    let rejecting = rules.filter(|rule| rule.text.contains("@fan_out_port_lost_4 reject")).count();
+    assert_eq!(rejecting, if refused.is_empty() { 0 } else { 2 }, "forwarded and this host's own");
+}
+
 /// A configuration of any shape that validation accepts.
 fn any_config() -> impl Strategy<Value = String> {
     let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..5u8);
     let replies = (0..3u8, any::<bool>(), any::<bool>());
-    let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>());
+    let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>(), 0..4u8);
     (prop::collection::vec(uplink, 1..6), prop::collection::vec(fan_out, 0..6), replies).prop_map(
         |(uplinks, fan_outs, (udp, tcp, pinning))| {
             let mut text = String::new();
@@ -345,7 +370,7 @@ fn any_config() -> impl Strategy<Value = String> {
                     }
                 }
             }
-            for (n, (source, named, index)) in fan_outs.iter().enumerate() {
+            for (n, (source, named, index, port)) in fan_outs.iter().enumerate() {
                 let (name, (v4, v6, ..)) = {
                     let at = index.index(uplinks.len());
                     (at, uplinks[at])
@@ -358,6 +383,11 @@ fn any_config() -> impl Strategy<Value = String> {
                 let dot = if v4 || !v6 { "." } else { ":" };
                 let n = n + 1;
                 let _ = writeln!(text, "[[fan-out]]\ndummy = \"{dummy}{dot}{n}\"\nto = \"{to}{dot}{n}\"");
+                match port {
+                    0 | 1 => {}
+                    2 => text.push_str("port = \"tcp/5001\"\n"),
+                    _ => text.push_str("port = [\"tcp/5001-5009\", \"udp/53\"]\n"),
+                }
                 if *source {
                     let _ = writeln!(text, "source = \"{from}{dot}{n}\"");
                 }
