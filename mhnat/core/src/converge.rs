@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::family::Family;
 use crate::name::IfName;
-use crate::routing::{Action, Route, Rule, TableId};
+use crate::routing::{Action, Route, Rule};
 
 /// Rules and routes of ours, there or wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
