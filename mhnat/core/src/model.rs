@@ -2,6 +2,8 @@
 //!
 //! Only [`crate::config`] builds it, so every reader may rely on what is written at the fields.
 
+mod forward;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -10,6 +12,8 @@ use serde::Serialize;
 use crate::family::Family;
 use crate::mark::MarkMask;
 use crate::name::{IfName, UplinkName};
+
+pub use self::forward::{ArpFilter, Forward, Ports, Transport};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +28,10 @@ pub struct Model {
     pub uplinks: Vec<Uplink>,
     /// In the order of the file. Dummy addresses are unique and belong to nobody else.
     pub fan_outs: Vec<FanOut>,
+    /// In the order of the file.
+    pub forwards: Vec<Forward>,
+    /// Addresses that other nodes have as well.
+    pub arp_filter: Option<ArpFilter>,
     /// How answers find their way.
     pub replies: Replies,
 }

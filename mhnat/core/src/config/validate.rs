@@ -4,7 +4,9 @@
 //! make sense of, so that one mistake hides no other.
 
 mod addresses;
+mod arp_filter;
 mod fan_outs;
+mod forwards;
 mod marks;
 mod replies;
 mod uplinks;
@@ -15,7 +17,7 @@ use super::raw;
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
-use crate::model::{FanOut, Model, Source, Uplink};
+use crate::model::{FanOut, Forward, Model, Source, Uplink};
 
 /// The model, unless something in it makes no sense, and all complaints.
 pub(super) fn validate(raw: &raw::Config) -> (Option<Model>, Vec<Diagnostic>) {
@@ -24,7 +26,10 @@ pub(super) fn validate(raw: &raw::Config) -> (Option<Model>, Vec<Diagnostic>) {
     let uplinks = uplinks::uplinks(&raw.uplink, mask, &mut found);
     let fan_outs = fan_outs::fan_outs(&raw.fan_out, &uplinks, &mut found);
     let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);
-    if raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {
+    let forwards = forwards::forwards(&raw.forward, &uplinks, &mut found);
+    let arp_filter = arp_filter::arp_filter(raw.arp_filter.as_ref(), &mut found);
+    let beside = !raw.forward.is_empty() || raw.arp_filter.is_some();
+    if !beside && raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {
         found.push(
             Diagnostic::new("there is nothing to do", 0..0, "no `[[uplink]]`, `[[fan-out]]` or `[replies]`")
                 .hint("`mhnat down` takes back what an earlier file asked for")
@@ -33,8 +38,20 @@ pub(super) fn validate(raw: &raw::Config) -> (Option<Model>, Vec<Diagnostic>) {
     }
     let pinning = pinning(raw, &mut found);
     let uplinks: Vec<Uplink> = uplinks.into_iter().map(|known| known.uplink).collect();
-    let forwarding = forwarding(raw, &uplinks, &fan_outs);
-    let model = found.is_empty().then_some(Model { mask, forwarding, pinning, uplinks, fan_outs, replies });
+    let mut forwarding = forwarding(raw, &uplinks, &fan_outs);
+    if raw.forwarding.is_none() {
+        forwarding.extend(forwards.iter().map(Forward::family));
+    }
+    let model = found.is_empty().then_some(Model {
+        mask,
+        forwarding,
+        pinning,
+        uplinks,
+        fan_outs,
+        forwards,
+        arp_filter,
+        replies,
+    });
     (model, found)
 }
 

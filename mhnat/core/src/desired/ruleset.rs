@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, connections, fan_out, guard};
+use super::{Context, answers, connections, fan_out, forward, guard};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::UplinkName;
@@ -58,6 +58,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     // The order of parts is the order of rules in a chain. A fan-out's source comes before the uplink's.
     let parts = [
         fan_out::part(context),
+        forward::part(context),
         connections::part(context),
         answers::part(context),
         sources(context),

@@ -25,6 +25,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[rstest]
 #[case::fan_out("fan-out", include_str!("../../../examples/fan-out.toml"))]
 #[case::pinning("pinning", include_str!("../../../examples/pinning.toml"))]
+#[case::forward("forward", include_str!("../../../examples/forward.toml"))]
 #[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
 #[case::uplink("uplink", include_str!("../../../examples/uplink.toml"))]
