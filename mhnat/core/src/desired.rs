@@ -1,8 +1,10 @@
 //! The desired state: everything that the kernel should hold for a model.
 
 mod answers;
+mod arp_filter;
 mod connections;
 mod fan_out;
+mod forward;
 mod guard;
 mod mtu;
 mod policy;
@@ -18,7 +20,7 @@ use crate::link::Availability;
 use crate::mark::Mark;
 use crate::model::{Leg, Model, Uplink};
 use crate::name::UplinkName;
-use crate::nft::Ruleset;
+use crate::nft::{Inventories, Ruleset};
 use crate::routing::{Route, Rule};
 use crate::slot::{Slot, Slots};
 use crate::sysctl::Demand;
@@ -26,8 +28,10 @@ use crate::sysctl::Demand;
 /// Everything that the kernel should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Desired {
-    /// The content of our nft table.
+    /// The content of our nft table for what is routed.
     pub ruleset: Ruleset,
+    /// The content of our nft table for what passes bridges.
+    pub bridge: Ruleset,
     /// Our policy rules.
     pub rules: BTreeSet<Rule>,
     /// Our routes.
@@ -36,11 +40,24 @@ pub struct Desired {
     pub sysctls: BTreeSet<Demand>,
 }
 
+impl Desired {
+    /// The tables that are not empty, in the order of loading.
+    pub fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
+        [&self.ruleset, &self.bridge].into_iter().filter(|it| !it.is_empty())
+    }
+
+    /// What stands in our tables once all is loaded.
+    pub fn inventories(&self) -> Inventories {
+        self.rulesets().map(|it| (it.table, it.inventory())).collect()
+    }
+}
+
 /// Derives the desired state. The same arguments give the same state, to the byte.
 pub fn desired(model: &Model, slots: &Slots, availability: &Availability) -> Desired {
     let context = Context { model, slots, availability };
     Desired {
         ruleset: ruleset::ruleset(&context),
+        bridge: arp_filter::ruleset(model),
         rules: policy::rules(&context),
         routes: policy::routes(&context),
         sysctls: sysctls(model),

@@ -2,6 +2,7 @@
 //!
 //! Only [`crate::config`] builds it, so every reader may rely on what is written at the fields.
 
+mod forward;
 mod ports;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::mark::MarkMask;
 use crate::mtu::Mtu;
 use crate::name::{IfName, UplinkName};
 
+pub use self::forward::{ArpFilter, Forward};
 pub use self::ports::{Ports, Transport};
 
 /// A whole configuration.
@@ -33,6 +35,10 @@ pub struct Model {
     /// In the order of the file. Dummy addresses belong to nobody else; two that are equal have ports, and
     /// no port in common.
     pub fan_outs: Vec<FanOut>,
+    /// In the order of the file.
+    pub forwards: Vec<Forward>,
+    /// Addresses that other nodes have as well.
+    pub arp_filter: Option<ArpFilter>,
     /// How answers find their way.
     pub replies: Replies,
 }

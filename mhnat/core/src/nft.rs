@@ -1,15 +1,38 @@
-//! An nft table as data, its text, and the transaction that puts it in the place of another.
+//! Our nft tables as data, their text, and the transaction that puts them in the place of others.
 //!
 //! Only what loads with nft 0.9.8 and later is used: numeric priorities (names such as `dstnat` are not
 //! known in every hook), no `destroy`, no wildcards in maps, and a line break before each closing brace.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-/// The family and name of our table. Whatever is in it is ours.
-pub const TABLE: &str = "inet mhnat";
+/// A table of ours, known by its family and name. Whatever is in it is ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Table {
+    /// `inet mhnat`: what this host routes.
+    #[default]
+    Inet,
+    /// `bridge mhnat`: what passes bridges of this host.
+    Bridge,
+}
+
+impl Table {
+    /// Every table of ours, in the order of loading and printing.
+    pub const ALL: [Self; 2] = [Self::Inet, Self::Bridge];
+}
+
+/// Family and name, as nft takes them after the word `table`.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inet => "inet mhnat",
+            Self::Bridge => "bridge mhnat",
+        })
+    }
+}
 
 /// A set of keys. Ranges and prefixes among them make it one of intervals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,9 +89,11 @@ pub struct Chain {
     pub rules: Vec<Rule>,
 }
 
-/// The whole content of our table.
+/// The whole content of one table of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ruleset {
+    /// Which one.
+    pub table: Table,
     /// Sets in the order of printing.
     pub sets: Vec<Set>,
     /// Maps in the order of printing.
@@ -77,7 +102,10 @@ pub struct Ruleset {
     pub chains: Vec<Chain>,
 }
 
-/// What stands in our table now, by name: enough to take it away.
+/// What stands in each of our tables that exist.
+pub type Inventories = BTreeMap<Table, Inventory>;
+
+/// What stands in one of our tables now, by name: enough to take it away.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
     /// Names of sets.
@@ -100,7 +128,7 @@ impl Ruleset {
 
     /// The table as nft text.
     pub fn text(&self) -> String {
-        let mut out = format!("table {TABLE} {{\n");
+        let mut out = format!("table {} {{\n", self.table);
         let mut parts: Vec<String> = Vec::new();
         parts.extend(self.sets.iter().map(set_text));
         parts.extend(self.maps.iter().map(map_text));
@@ -110,7 +138,7 @@ impl Ruleset {
         out
     }
 
-    /// What [`inventory`] finds once this ruleset is loaded.
+    /// What [`inventories`] finds in its table once this ruleset is loaded.
     pub fn inventory(&self) -> Inventory {
         let names = |base: bool| {
             self.chains
@@ -132,39 +160,43 @@ impl Ruleset {
                 .collect(),
         }
     }
-
-    /// One transaction that replaces what is there by this ruleset.
-    ///
-    /// Base chains that both have stay registered throughout. Deleting and adding the whole table instead
-    /// lets packets pass between the two, because the kernel registers hooks one by one.
-    pub fn replacement(&self, present: Option<&Inventory>) -> String {
-        replacement(present, &self.text())
-    }
 }
 
-/// As [`Ruleset::replacement`], for a table that exists as text only.
-pub fn replacement(present: Option<&Inventory>, text: &str) -> String {
-    let clearing = present.map(|it| it.clearing_but(&inventory(text).base_chains)).unwrap_or_default();
-    clearing + text
+/// One transaction that replaces our tables that are there by those of `text`, of which there may be none.
+///
+/// Base chains that both have stay registered throughout. Deleting and adding a whole table instead lets
+/// packets pass between the two, because the kernel registers hooks one by one.
+pub fn replacement(present: &Inventories, text: &str) -> String {
+    let wanted = inventories(text);
+    let mut out = String::new();
+    for (table, inventory) in present {
+        match wanted.get(table) {
+            Some(next) => out.push_str(&inventory.clearing_but(*table, &next.base_chains)),
+            None => {
+                let _ = writeln!(out, "delete table {table}");
+            }
+        }
+    }
+    out + text
 }
 
 impl Inventory {
     /// Commands that empty the table, keeping only the base chains named.
-    fn clearing_but(&self, keep: &BTreeSet<String>) -> String {
+    fn clearing_but(&self, table: Table, keep: &BTreeSet<String>) -> String {
         // Rules refer to maps and chains, and elements of verdict maps refer to chains: each goes before what
         // it refers to.
-        let mut out = format!("flush table {TABLE}\n");
+        let mut out = format!("flush table {table}\n");
         for map in &self.maps {
-            let _ = writeln!(out, "flush map {TABLE} {map}");
+            let _ = writeln!(out, "flush map {table} {map}");
         }
         for map in &self.maps {
-            let _ = writeln!(out, "delete map {TABLE} {map}");
+            let _ = writeln!(out, "delete map {table} {map}");
         }
         for set in &self.sets {
-            let _ = writeln!(out, "delete set {TABLE} {set}");
+            let _ = writeln!(out, "delete set {table} {set}");
         }
         for chain in self.plain_chains.iter().chain(self.base_chains.difference(keep)) {
-            let _ = writeln!(out, "delete chain {TABLE} {chain}");
+            let _ = writeln!(out, "delete chain {table} {chain}");
         }
         out
     }
@@ -208,35 +240,44 @@ fn chain_text(chain: &Chain) -> String {
     out
 }
 
-/// Reads the names out of what `nft list table` prints.
+/// Reads the names out of what `nft list table` prints, of any number of tables; those that are not ours are
+/// passed over.
 ///
 /// Names and comments are all that is taken from it: nft does not print every rule the way that it reads it.
-pub fn inventory(listing: &str) -> Inventory {
-    let mut found = Inventory::default();
+pub fn inventories(listing: &str) -> Inventories {
+    let mut found = Inventories::new();
+    let mut current: Option<Table> = None;
     let mut chain: Option<String> = None;
     for line in listing.lines() {
+        if let Some(rest) = line.strip_prefix("table ") {
+            let name = rest.trim_end_matches('{').trim();
+            current = Table::ALL.into_iter().find(|table| table.to_string() == name);
+            continue;
+        }
+        let Some(table) = current else { continue };
+        let inventory = found.entry(table).or_default();
         let words: Vec<&str> = line.split_whitespace().collect();
         match (line.starts_with('\t') && !line.starts_with("\t\t"), words.as_slice()) {
             (true, ["set", name, "{"]) => {
-                found.sets.insert((*name).to_owned());
+                inventory.sets.insert((*name).to_owned());
             }
             (true, ["map", name, "{"]) => {
-                found.maps.insert((*name).to_owned());
+                inventory.maps.insert((*name).to_owned());
             }
             (true, ["chain", name, "{"]) => {
-                found.plain_chains.insert((*name).to_owned());
+                inventory.plain_chains.insert((*name).to_owned());
                 chain = Some((*name).to_owned());
             }
             (false, ["type", _, "hook", ..]) => {
                 if let Some(name) = chain.take() {
-                    found.plain_chains.remove(&name);
-                    found.base_chains.insert(name);
+                    inventory.plain_chains.remove(&name);
+                    inventory.base_chains.insert(name);
                 }
             }
             _ => {}
         }
         if let Some((_, comment)) = line.rsplit_once(" comment \"") {
-            found.comments.insert(comment.trim_end_matches('"').to_owned());
+            inventory.comments.insert(comment.trim_end_matches('"').to_owned());
         }
     }
     found

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::desired::Desired;
 use crate::family::Family;
 use crate::model::Model;
+use crate::nft::Ruleset;
 use crate::sysctl::Demand;
 
 /// The whole plan. Every line can be pasted into a shell or into `nft -f`, where `#` starts a comment.
@@ -54,9 +55,10 @@ pub fn notes(model: &Model) -> String {
 }
 
 impl Desired {
-    /// The ruleset as nft text; nothing when it is empty.
+    /// All tables as nft text; nothing when all are empty.
     pub fn ruleset_text(&self) -> String {
-        if self.ruleset.is_empty() { String::new() } else { self.ruleset.text() }
+        let tables: Vec<String> = self.rulesets().map(Ruleset::text).collect();
+        tables.join("\n")
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use mhnat_core::nft::{Inventory, TABLE, inventory};
+use mhnat_core::nft::{Inventories, Table, inventories};
 use thiserror::Error;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -46,9 +46,8 @@ impl From<NftError> for Failure {
             NftError::Refused { message, .. } if message.contains("Operation not permitted") => {
                 Self::new(Exit::Cannot, text).hint("run as root, or in a network namespace of your own")
             }
-            NftError::Refused { message, .. } if lacks_feature(message) => {
-                Self::new(Exit::Cannot, text).hint("is nf_tables with NAT part of this kernel?")
-            }
+            NftError::Refused { message, .. } if lacks_feature(message) => Self::new(Exit::Cannot, text)
+                .hint("is nf_tables with NAT part of this kernel, and for `[arp-filter]` that of bridges?"),
             NftError::Refused { .. } => Self::new(Exit::Failed, text),
         }
     }
@@ -81,37 +80,41 @@ impl Nft {
             .ok_or(NftError::NotFound)
     }
 
-    /// What stands in our table now, or nothing when there is no such table.
-    pub(crate) async fn inventory(&self) -> Result<Option<Inventory>, NftError> {
-        // `list table` fails for a table that does not exist in words that differ between versions; the list
-        // of tables does not. Terse: only names are needed, and maps may be long.
-        let tables = self.run("to list tables", &["list", "tables"], "").await?;
-        if !tables.lines().any(|line| line.trim() == format!("table {TABLE}")) {
-            return Ok(None);
-        }
-        Ok(Some(inventory(&self.list(&["--terse"]).await?)))
+    /// What stands in our tables now; nothing of those that do not exist.
+    pub(crate) async fn inventories(&self) -> Result<Inventories, NftError> {
+        // Terse: only names are needed, and maps may be long.
+        Ok(inventories(&self.list(&["--terse"]).await?))
     }
 
-    /// Our table as nft prints it.
+    /// Our tables as nft prints them.
     pub(crate) async fn listing(&self) -> Result<String, NftError> {
         self.list(&[]).await
     }
 
     async fn list(&self, options: &[&str]) -> Result<String, NftError> {
-        let mut arguments = options.to_vec();
-        arguments.extend(["list", "table"]);
-        arguments.extend(TABLE.split(' '));
-        self.run("to list our table", &arguments, "").await
+        // `list table` fails for a table that does not exist in words that differ between versions; the list
+        // of tables does not.
+        let tables = self.run("to list tables", &["list", "tables"], "").await?;
+        let mut listing = String::new();
+        for table in Table::ALL {
+            let name = table.to_string();
+            if !tables.lines().any(|line| line.trim() == format!("table {name}")) {
+                continue;
+            }
+            let mut arguments = options.to_vec();
+            arguments.extend(["list", "table"]);
+            arguments.extend(name.split(' '));
+            listing.push_str(&self.run("to list our table", &arguments, "").await?);
+        }
+        Ok(listing)
     }
 
-    /// Loads a ruleset in one transaction: all of it takes effect at one moment, or none.
-    pub(crate) async fn load(&self, ruleset: &str) -> Result<(), NftError> {
-        self.run("the ruleset", &["-f", "-"], ruleset).await.map(drop)
-    }
-
-    /// Deletes our table.
-    pub(crate) async fn delete_table(&self) -> Result<(), NftError> {
-        self.run("to delete our table", &["-f", "-"], &format!("delete table {TABLE}\n")).await.map(drop)
+    /// Executes commands in one transaction: all of them take effect at one moment, or none.
+    pub(crate) async fn load(&self, commands: &str) -> Result<(), NftError> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.run("the ruleset", &["-f", "-"], commands).await.map(drop)
     }
 
     async fn run(&self, what: &'static str, arguments: &[&str], input: &str) -> Result<String, NftError> {

@@ -143,6 +143,11 @@ fn others_keep_what_is_theirs() {
 }
 
 #[test]
+fn both_tables_come_and_go_together() {
+    passes("tables", include_str!("kernel/tables.sh"));
+}
+
+#[test]
 fn links_that_are_down_or_absent_are_left_out() {
     passes("links", include_str!("kernel/links.sh"));
 }

@@ -203,6 +203,9 @@ pub(super) fn neighbour(neighbour: &Neighbour) -> RouteNetlinkMessage {
     message.header.family = family(*address);
     message.header.ifindex = *device;
     message.header.state = NeighbourState::Reachable;
+    // Exempt from the limit on neighbours (gc_thresh3, 1,024 by default), which counts those of all namespaces of the
+    // machine, however many labs stand at a time (neigh_alloc, net/core/neighbour.c).
+    message.header.flags = NeighbourFlags::ExtLearned;
     message.header.kind = RouteType::Unicast;
     let destination = match address {
         IpAddr::V4(v4) => NeighbourAddress::Inet(*v4),

@@ -3,12 +3,16 @@
 //! The JSON schema is generated from these types. Every field may be absent here, so that a file with
 //! mistakes can still be read for others; the schema says which are required.
 
+mod forward;
+
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, SeqAccess, Visitor};
 use toml::Spanned;
+
+pub(super) use self::forward::{ArpFilter, Forward};
 
 /// The JSON schema of a configuration file, for editors.
 pub fn schema() -> serde_json::Value {
@@ -36,7 +40,7 @@ fn drop_defaults(schema: &mut serde_json::Value) {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Config {
-    /// Whether this host forwards packets. Without it: if there is a fan-out, or an uplink with a source.
+    /// Whether this host forwards packets. Without it: with a fan-out, a forward, or an uplink with a source.
     #[serde(default)]
     #[schemars(with = "bool", example = true)]
     pub(super) forwarding: Option<Spanned<bool>>,
@@ -56,6 +60,14 @@ pub(super) struct Config {
     #[serde(default)]
     #[schemars(with = "Vec<FanOut>")]
     pub(super) fan_out: Vec<Spanned<FanOut>>,
+    /// Ports of uplinks that lead to hosts behind this one.
+    #[serde(default)]
+    #[schemars(with = "Vec<Forward>")]
+    pub(super) forward: Vec<Spanned<Forward>>,
+    /// Addresses that several nodes share.
+    #[serde(default)]
+    #[schemars(with = "ArpFilter")]
+    pub(super) arp_filter: Option<Spanned<ArpFilter>>,
     /// How this host's own servers answer from the address that was asked.
     #[serde(default)]
     #[schemars(with = "Replies")]

@@ -4,7 +4,9 @@
 //! make sense of, so that one mistake hides no other.
 
 mod addresses;
+mod arp_filter;
 mod fan_outs;
+mod forwards;
 mod marks;
 mod ports;
 mod prefixes;
@@ -18,7 +20,7 @@ use super::{Files, raw};
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
-use crate::model::{FanOut, Model, Source, Uplink};
+use crate::model::{FanOut, Forward, Model, Source, Uplink};
 
 /// The model, unless something in it makes no sense, and all complaints.
 pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<Diagnostic>) {
@@ -27,7 +29,10 @@ pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<
     let uplinks = uplinks::uplinks(&raw.uplink, files, mask, &mut found);
     let fan_outs = fan_outs::fan_outs(&raw.fan_out, &uplinks, &mut found);
     let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);
-    if raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {
+    let forwards = forwards::forwards(&raw.forward, &uplinks, &mut found);
+    let arp_filter = arp_filter::arp_filter(raw.arp_filter.as_ref(), &mut found);
+    let beside = !raw.forward.is_empty() || raw.arp_filter.is_some();
+    if !beside && raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {
         found.push(
             Diagnostic::new("there is nothing to do", 0..0, "no `[[uplink]]`, `[[fan-out]]` or `[replies]`")
                 .hint("`mhnat down` takes back what an earlier file asked for")
@@ -36,7 +41,10 @@ pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<
     }
     let pinning = pinning(raw, &mut found);
     let uplinks: Vec<Uplink> = uplinks.into_iter().map(|known| known.uplink).collect();
-    let forwarding = forwarding(raw, &uplinks, &fan_outs);
+    let mut forwarding = forwarding(raw, &uplinks, &fan_outs);
+    if raw.forwarding.is_none() {
+        forwarding.extend(forwards.iter().map(Forward::family));
+    }
     let model = found.is_empty().then_some(Model {
         mask,
         forwarding,
@@ -44,6 +52,8 @@ pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<
         pinning,
         uplinks,
         fan_outs,
+        forwards,
+        arp_filter,
         replies,
     });
     (model, found)

@@ -55,6 +55,12 @@ impl<'a> Memory<'a> {
         let mut memory = Self::default();
         let (protocols, interfaces) = model.replies.marked();
         memory.remember_incoming(Protocols::Only(protocols), interfaces);
+        for forward in &model.forwards {
+            let on = forward.on.iter().filter_map(|name| model.uplink(name));
+            let protocol = BTreeSet::from([forward.protocol.nft_keyword()]);
+            memory.remember_incoming(Protocols::Only(protocol), on.map(|it| &it.interface));
+            memory.forwarded = true;
+        }
         if model.pinning {
             memory.remember_incoming(Protocols::All, model.uplinks.iter().map(|it| &it.interface));
             memory.outgoing = true;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, connections, fan_out, guard, mtu};
+use super::{Context, answers, connections, fan_out, forward, guard, mtu};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::UplinkName;
@@ -60,6 +60,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
         // Before any rule that decides what becomes of the packet.
         mtu::part(context),
         fan_out::part(context),
+        forward::part(context),
         connections::part(context),
         answers::part(context),
         sources(context),

@@ -26,6 +26,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[case::fan_out("fan-out", include_str!("../../../examples/fan-out.toml"))]
 #[case::pinning("pinning", include_str!("../../../examples/pinning.toml"))]
 #[case::fan_out_ports("fan-out-ports", include_str!("../../../examples/fan-out-ports.toml"))]
+#[case::forward("forward", include_str!("../../../examples/forward.toml"))]
 #[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
 #[case::pool("pool", include_str!("../../../examples/pool.toml"))]

@@ -37,6 +37,17 @@ impl Ports {
         if first == 0 || last < first { None } else { Some(Self { first, last }) }
     }
 
+    /// A single port, which is not zero.
+    pub(crate) const fn one(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
+    /// All ports from the lowest of both to the highest.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+
     /// Whether there is more than one.
     pub const fn is_range(self) -> bool {
         self.first < self.last

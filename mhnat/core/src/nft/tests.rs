@@ -2,6 +2,7 @@ use super::*;
 
 fn example() -> Ruleset {
     Ruleset {
+        table: Table::Inet,
         sets: vec![Set { name: "on".into(), key: "ifname", elements: vec!["\"eth0\"".into()] }],
         maps: vec![Map {
             name: "by".into(),
@@ -20,22 +21,68 @@ fn example() -> Ruleset {
     }
 }
 
+fn bridge() -> Ruleset {
+    Ruleset {
+        table: Table::Bridge,
+        chains: vec![Chain {
+            name: "leaving".into(),
+            hook: Some(Hook { kind: "filter", hook: "postrouting", priority: 0 }),
+            rules: vec![],
+        }],
+        ..Ruleset::default()
+    }
+}
+
+fn present(rulesets: &[Ruleset]) -> Inventories {
+    rulesets.iter().map(|it| (it.table, it.inventory())).collect()
+}
+
 #[test]
 fn what_is_written_is_found_again() {
-    let ruleset = example();
-    assert_eq!(inventory(&ruleset.text()), ruleset.inventory());
+    let both = [example(), bridge()];
+    let text: String = both.iter().map(Ruleset::text).collect();
+    assert_eq!(inventories(&text), present(&both));
+}
+
+#[test]
+fn tables_of_others_are_passed_over() {
+    let text = example().text().replace("inet mhnat", "inet mhnat2") + &bridge().text();
+    assert_eq!(inventories(&text), present(&[bridge()]));
 }
 
 #[test]
 fn the_first_load_deletes_nothing() {
-    assert_eq!(example().replacement(None), example().text());
+    let text = example().text();
+    assert_eq!(replacement(&Inventories::new(), &text), text);
+}
+
+#[test]
+fn a_table_that_is_not_wanted_any_more_goes_in_the_same_transaction() {
+    let text = replacement(&present(&[example(), bridge()]), &example().text());
+    assert!(text.contains("\ndelete table bridge mhnat\ntable inet mhnat {\n"), "{text}");
+    assert_eq!(replacement(&present(&[example()]), ""), "delete table inet mhnat\n");
+}
+
+#[test]
+fn ranges_make_intervals_and_hyphens_in_names_do_not() {
+    let with = |key: &str| {
+        let map = Map {
+            name: "to".into(),
+            key: "ifname . inet_service",
+            value: "ipv4_addr",
+            elements: vec![(key.to_owned(), "10.0.0.1".into())],
+        };
+        map_text(&map).contains("flags interval")
+    };
+    assert!(with("\"eth0\" . 80-90"));
+    assert!(!with("\"br-lan\" . 80"));
 }
 
 #[test]
 fn a_replacement_keeps_shared_base_chains_and_removes_the_rest() {
-    let mut old = example().inventory();
-    old.base_chains.insert("input".into());
-    let text = example().replacement(Some(&old));
+    let mut old = present(&[example()]);
+    old.get_mut(&Table::Inet).unwrap().base_chains.insert("input".into());
+    let text = replacement(&old, &example().text());
     let commands: Vec<&str> = text.lines().take_while(|line| !line.starts_with("table")).collect();
     assert_eq!(
         commands,

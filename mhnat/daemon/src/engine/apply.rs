@@ -8,7 +8,7 @@ use mhnat_core::converge::{self, Routing};
 use mhnat_core::desired::{Desired, desired};
 use mhnat_core::link::{Availability, Unusable, lacking_gateway};
 use mhnat_core::model::Model;
-use mhnat_core::nft::{Inventory, Ruleset, replacement};
+use mhnat_core::nft::{Inventories, replacement};
 use mhnat_core::resolve::resolve;
 use mhnat_core::slot::Slots;
 use mhnat_core::sysctl::{self as settings, Surroundings, SysctlPlan, Values, restore_order};
@@ -27,8 +27,8 @@ const DETECTION: Duration = Duration::from_secs(3);
 /// What was in the kernel before, ours and what we may change.
 struct Former {
     state: Option<State>,
-    table: Option<Inventory>,
-    /// The text of the table: as it was applied, or as nft lists it when nothing remembers that.
+    tables: Inventories,
+    /// The text of the tables: as it was applied, or as nft lists it when nothing remembers that.
     ruleset: Option<String>,
     routing: Routing,
     values: Values,
@@ -38,7 +38,7 @@ struct Former {
 pub(crate) async fn apply(model: &Model, dir: &StateDir, nft: &Nft) -> Result<Applied, Failure> {
     let kernel = Kernel::open()?;
     let former_state = dir.read()?;
-    let table = nft.inventory().await?;
+    let tables = nft.inventories().await?;
     let (devices, model, availability) = settled(model, &kernel).await?;
     let model = &model;
     let around =
@@ -51,13 +51,13 @@ pub(crate) async fn apply(model: &Model, dir: &StateDir, nft: &Nft) -> Result<Ap
     keys.extend(known.kept.keys().cloned());
     let values = sysctl::read(&keys)?;
     let plan = settings::plan(&desired.sysctls, &around, &values, &known.kept);
-    let ruleset = match (&table, former_state.as_ref().and_then(|state| state.ruleset.clone())) {
-        (None, _) => None,
-        (Some(_), Some(text)) if !text.is_empty() => Some(text),
-        (Some(_), _) => Some(nft.listing().await?),
+    let ruleset = match former_state.as_ref().and_then(|state| state.ruleset.clone()) {
+        _ if tables.is_empty() => None,
+        Some(text) if !text.is_empty() => Some(text),
+        _ => Some(nft.listing().await?),
     };
     let routing = kernel.routing(&devices).await?;
-    let former = Former { state: former_state, table, ruleset, routing, values };
+    let former = Former { state: former_state, tables, ruleset, routing, values };
 
     let mut next = known;
     next.slots = slots;
@@ -82,7 +82,7 @@ pub(crate) async fn apply(model: &Model, dir: &StateDir, nft: &Nft) -> Result<Ap
         return Err(change.back(dir, failure).await);
     }
     Ok(Applied {
-        nft_rules: desired.ruleset.inventory().comments.len(),
+        nft_rules: desired.inventories().values().map(|it| it.comments.len()).sum(),
         policy_rules: desired.rules.len(),
         routes: desired.routes.len(),
         sysctls: next.kept.len(),
@@ -124,7 +124,7 @@ struct Change<'a> {
 
 impl Change<'_> {
     async fn forward(&self, desired: &Desired, plan: &SysctlPlan, kept: &Values) -> Result<(), Failure> {
-        let Desired { ruleset, rules, routes, sysctls: _ } = desired;
+        let Desired { ruleset: _, bridge: _, rules, routes, sysctls: _ } = desired;
         let SysctlPlan { keep: _, open, forward, obsolete } = plan;
         let wanted = Routing { rules: rules.clone(), routes: routes.clone() };
         let steps = converge::steps(&self.former.routing, &wanted);
@@ -142,35 +142,28 @@ impl Change<'_> {
         restore(switches)?;
         // Tables and rules before the marks that lead to them, and after those that led to them.
         execute(self.kernel, &steps.before_ruleset, self.devices).await?;
-        self.load(ruleset).await?;
+        self.load(desired).await?;
         execute(self.kernel, &steps.after_ruleset, self.devices).await?;
         restore(filters)?;
         // Nothing is forwarded before its source is translated.
         for (key, value) in forward {
             sysctl::write(key, value)?;
         }
-        self.verify(ruleset, &wanted, plan).await
+        self.verify(desired, &wanted, plan).await
     }
 
-    async fn load(&self, ruleset: &Ruleset) -> Result<(), Failure> {
-        if self.former.table.is_none() && ruleset.is_empty() {
-            return Ok(());
-        }
-        self.loading.set(true);
-        match (&self.former.table, ruleset.is_empty()) {
-            (_, true) => self.nft.delete_table().await?,
-            (present, false) => self.nft.load(&ruleset.replacement(present.as_ref())).await?,
-        }
-        Ok(())
+    async fn load(&self, desired: &Desired) -> Result<(), Failure> {
+        let commands = replacement(&self.former.tables, &desired.ruleset_text());
+        self.loading.set(!commands.is_empty());
+        Ok(self.nft.load(&commands).await?)
     }
 
     /// Reads back what was written. Another program may have been quicker than the lock can tell.
-    async fn verify(&self, ruleset: &Ruleset, wanted: &Routing, plan: &SysctlPlan) -> Result<(), Failure> {
+    async fn verify(&self, desired: &Desired, wanted: &Routing, plan: &SysctlPlan) -> Result<(), Failure> {
         let routing = self.kernel.routing(&self.kernel.devices().await?).await?;
         let mut wrong = differences(&routing, wanted);
-        let expected = (!ruleset.is_empty()).then(|| ruleset.inventory());
-        if self.nft.inventory().await? != expected {
-            wrong.insert("the nft table is not what was loaded".to_owned());
+        if self.nft.inventories().await? != desired.inventories() {
+            wrong.insert("an nft table is not what was loaded".to_owned());
         }
         let written: Values = plan.open.iter().chain(&plan.forward).cloned().collect();
         let keys: BTreeSet<_> = written.keys().cloned().collect();
@@ -238,17 +231,14 @@ impl Change<'_> {
         errors
     }
 
-    /// The former table, if the present one may differ.
+    /// The former tables, if the present ones may differ.
     async fn reload(&self) -> Result<(), Failure> {
         if !self.loading.get() {
             return Ok(());
         }
-        let present = self.nft.inventory().await?;
-        match (&self.former.ruleset, present) {
-            (None, Some(_)) => Ok(self.nft.delete_table().await?),
-            (Some(text), present) => Ok(self.nft.load(&replacement(present.as_ref(), text)).await?),
-            (None, None) => Ok(()),
-        }
+        let present = self.nft.inventories().await?;
+        let former = self.former.ruleset.as_deref().unwrap_or_default();
+        Ok(self.nft.load(&replacement(&present, former)).await?)
     }
 }
 

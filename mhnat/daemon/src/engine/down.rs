@@ -1,6 +1,7 @@
 //! Taking everything back.
 
 use mhnat_core::converge::{Routing, steps};
+use mhnat_core::nft::replacement;
 use mhnat_core::sysctl::restore_order;
 
 use super::execute_all;
@@ -16,13 +17,13 @@ use crate::sysctl;
 pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
     let kernel = Kernel::open()?;
     let state = dir.read()?;
-    let table = nft.inventory().await?;
+    let tables = nft.inventories().await?;
     let devices = kernel.devices().await?;
     let routing = kernel.routing(&devices).await?;
     let _deferred = Deferred::new()
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot defer signals: {error}")))?;
 
-    let found = state.is_some() || table.is_some() || routing != Routing::default();
+    let found = state.is_some() || !tables.is_empty() || routing != Routing::default();
     let kept = state.map(|state| state.kept).unwrap_or_default();
     let mut errors: Vec<Failure> = Vec::new();
     // Forwarding ends before the translation of sources does, and filters close when nothing passes them any
@@ -33,9 +34,7 @@ pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
     // No packet takes a default route of ours once nothing translates its source.
     let steps = steps(&routing, &Routing::default());
     errors.extend(execute_all(&kernel, &steps.before_ruleset, &devices).await.into_iter().map(Failure::from));
-    if table.is_some() {
-        errors.extend(nft.delete_table().await.err().map(Failure::from));
-    }
+    errors.extend(nft.load(&replacement(&tables, "")).await.err().map(Failure::from));
     errors.extend(execute_all(&kernel, &steps.after_ruleset, &devices).await.into_iter().map(Failure::from));
     errors.extend(sysctl::restore(filters).into_iter().map(Failure::from));
     if errors.is_empty() {
