@@ -268,6 +268,6 @@ mod tests {
             gateway: None,
             ..route
         };
-        assert_eq!(route.to_string(), "196.21.0.0/19 dev eth0 metric 10 table 10800 protocol 109");
+        assert_eq!(route.to_string(), "196.21.0.0/19 dev eth0 metric 10 mtu 1400 table 10800 protocol 109");
     }
 }

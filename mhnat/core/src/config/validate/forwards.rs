@@ -1,7 +1,7 @@
 //! `[[forward]]`: ports, targets and uplinks that agree with each other.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -13,7 +13,7 @@ use super::ports;
 use super::uplinks::Known;
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
-use crate::model::{Forward, Ports, Transport};
+use crate::model::Forward;
 use crate::name::UplinkName;
 
 /// A forward with the places of what others may contradict.

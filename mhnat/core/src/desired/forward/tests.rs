@@ -35,7 +35,6 @@ fn elements(plan: &Desired, map: &str) -> Vec<String> {
 #[case::range("\"tcp/80-90\"", "\"10.0.0.1\"", "forward_range_4", "\"eth0\" . tcp . 80-90 : 10.0.0.1")]
 #[case::v6("\"tcp/80\"", "\"[fd00::1]:8080\"", "forward_to_6", "\"eth0\" . tcp . 80 : fd00::1 . 8080")]
 #[case::bare_v6("\"tcp/80\"", "\"fd00::1\"", "forward_to_6", "\"eth0\" . tcp . 80 : fd00::1 . 80")]
-#[case::bracketed_v6("\"tcp/80\"", "\"[fd00::1]\"", "forward_to_6", "\"eth0\" . tcp . 80 : fd00::1 . 80")]
 #[case::range_of_one("\"tcp/80-80\"", "\"10.0.0.1:1\"", "forward_to_4", "\"eth0\" . tcp . 80 : 10.0.0.1 . 1")]
 fn targets(#[case] port: &str, #[case] to: &str, #[case] map: &str, #[case] element: &str) {
     let plan = forward(&format!("on = \"a\"\nport = {port}\nto = {to}\n"));
