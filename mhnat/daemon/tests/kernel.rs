@@ -7,6 +7,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[path = "kernel/generated.rs"]
+mod generated;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Map, Ruleset, Set, TABLE};
+use super::{Map, Ruleset, Set, TABLE, flags_text};
 
 impl Ruleset {
     /// One transaction that turns `present` into this ruleset by adding and deleting elements of sets and maps;
@@ -13,9 +13,12 @@ impl Ruleset {
     /// Its cost follows the number of elements that differ, so it is what a change of state takes, such as an
     /// uplink that goes. It trusts that `present` is what the kernel has, where a replacement trusts nobody.
     pub fn update(&self, present: &Self) -> Option<String> {
-        let same_sets = same(&present.sets, &self.sets, |a, b| (&a.name, a.key) == (&b.name, b.key));
-        let same_maps =
-            same(&present.maps, &self.maps, |a, b| (&a.name, a.key, a.value) == (&b.name, b.key, b.value));
+        let same_sets = same(&present.sets, &self.sets, |it| {
+            (&it.name, it.key, "", flags_text(it.elements.iter().map(String::as_str)))
+        });
+        let same_maps = same(&present.maps, &self.maps, |it| {
+            (&it.name, it.key, it.value, flags_text(it.elements.iter().map(|(key, _)| key.as_str())))
+        });
         if present.chains != self.chains || !same_sets || !same_maps {
             return None;
         }
@@ -40,8 +43,13 @@ impl Ruleset {
     }
 }
 
-fn same<T>(present: &[T], wanted: &[T], equal: impl Fn(&T, &T) -> bool) -> bool {
-    present.len() == wanted.len() && present.iter().zip(wanted).all(|(a, b)| equal(a, b))
+/// Whether both have the same declarations: name, types and flags.
+fn same<'a, T>(
+    present: &'a [T],
+    wanted: &'a [T],
+    declaration: impl Fn(&'a T) -> (&'a String, &'static str, &'static str, &'static str),
+) -> bool {
+    present.iter().map(&declaration).eq(wanted.iter().map(&declaration))
 }
 
 /// What only the first has, and what only the second has.

@@ -44,7 +44,9 @@ fn another_rule_or_type_or_map_needs_a_replacement() {
     value.maps.iter_mut().for_each(|map| map.value = "verdict");
     let mut fewer = old.clone();
     fewer.maps.clear();
-    for new in [chain, kind, value, fewer] {
+    let mut interval = old.clone();
+    interval.sets.iter_mut().for_each(|set| set.elements.push("2-3".into()));
+    for new in [chain, kind, value, fewer, interval] {
         assert_eq!(new.update(&old), None);
     }
 }
