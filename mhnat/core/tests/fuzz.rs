@@ -2,7 +2,7 @@
 //! likes with `MHNAT_FUZZ_INPUTS=1000000 cargo test --release -p mhnat-core --test fuzz -- --nocapture`. The seed is
 //! printed; `MHNAT_FUZZ_SEED` repeats a run. An input that makes a property fail is left in the target directory.
 
-#![expect(clippy::print_stdout, reason = "a long run says where it is")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 #[path = "../../fuzz/src/properties.rs"]
 mod properties;

@@ -25,6 +25,9 @@ use crate::workload::{Error, configuration, enter, entry, finish, has, linear, m
 /// Packets of one flow in one measurement, and flows in one.
 const PACKETS: u32 = 20_000;
 const FLOWS: u32 = 10_000;
+/// Source ports. The kernel keeps connections in lists by their source, and walks through one to translate the source
+/// of the next: from a single port, all of them would be one list.
+const SOURCES: u16 = 90;
 
 /// What translates at a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +90,7 @@ struct Gateway {
     subject: Subject,
     fan_outs: u32,
     /// In the client's namespace.
-    socket: UdpSocket,
+    sockets: Vec<UdpSocket>,
     packets: Vec<f64>,
     flows: Vec<f64>,
 }
@@ -125,14 +128,16 @@ impl Gateway {
         }
         let client = File::open(format!("/run/netns/client{number}"))?;
         // A socket stays in the namespace where it was made.
-        let socket = std::thread::scope(|scope| {
-            let make = scope.spawn(|| -> Result<UdpSocket, String> {
+        let sockets = std::thread::scope(|scope| {
+            let make = scope.spawn(|| -> Result<Vec<UdpSocket>, String> {
                 setns(&client, CloneFlags::CLONE_NEWNET).map_err(|error| error.to_string())?;
-                UdpSocket::bind("10.0.0.2:40000").map_err(|error| error.to_string())
+                (0..SOURCES)
+                    .map(|source| UdpSocket::bind(("10.0.0.2", 40_000 + source)).map_err(|it| it.to_string()))
+                    .collect()
             });
             make.join().map_err(|_| "the thread panicked".to_owned())?
         })?;
-        Ok(Self { name, subject, fan_outs, socket, packets: Vec::new(), flows: Vec::new() })
+        Ok(Self { name, subject, fan_outs, sockets, packets: Vec::new(), flows: Vec::new() })
     }
 
     /// As many, unless a long list would take seconds over them.
@@ -147,12 +152,13 @@ impl Gateway {
     /// Packets of one flow, the last entry's: the worst place in a list.
     fn known(&mut self) -> Result<(), Error> {
         let to = (dummy(self.fan_outs - 1)?, 9);
-        self.socket.send_to(&[0; 64], to)?;
+        let socket = self.sockets.first().ok_or("no socket")?;
+        socket.send_to(&[0; 64], to)?;
         let seen = self.arrived()?;
         let packets = self.few(PACKETS);
         let begun = processor_time()?;
         for _ in 0..packets {
-            self.socket.send_to(&[0; 64], to)?;
+            socket.send_to(&[0; 64], to)?;
         }
         self.packets.push(f64::from(packets) / (processor_time()? - begun).as_secs_f64());
         self.all_arrived(seen, packets)
@@ -167,9 +173,10 @@ impl Gateway {
         // Over all entries, also where there are more of them than flows.
         let step = addresses.len().div_ceil(flows as usize);
         let begun = processor_time()?;
-        for (flow, address) in (0..flows).zip(addresses.iter().step_by(step).cycle()) {
+        let addresses = addresses.iter().step_by(step).cycle();
+        for ((flow, address), socket) in (0..flows).zip(addresses).zip(self.sockets.iter().cycle()) {
             let port = 1_024 + (flow + round * FLOWS) % 60_000;
-            self.socket.send_to(&[0; 64], (*address, u16::try_from(port)?))?;
+            socket.send_to(&[0; 64], (*address, u16::try_from(port)?))?;
         }
         self.flows.push(f64::from(flows) / (processor_time()? - begun).as_secs_f64());
         self.all_arrived(seen, flows)
