@@ -17,6 +17,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -27,7 +28,7 @@ const PACKETS: u32 = 20_000;
 const FLOWS: u32 = 10_000;
 /// Source ports. The kernel keeps connections in lists by their source, and walks through one to translate the source
 /// of the next: from a single port, all of them would be one list.
-const SOURCES: u16 = 90;
+const SOURCES: u16 = 1_000;
 
 /// What translates at a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ enum Subject {
 fn main() -> Result<(), Error> {
     let rounds = std::env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(25);
     let root = enter()?;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let mut gateways = vec![Gateway::new(0, Subject::Routing, 1)?];
     let linear = has("iptables-legacy-restore");
     for fan_outs in [1, 100, 1_000, 10_000] {
