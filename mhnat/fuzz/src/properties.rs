@@ -8,7 +8,7 @@ use mhnat_core::desired::{Desired, desired};
 use mhnat_core::diagnostic::{Colour, render};
 use mhnat_core::link::{Availability, Links};
 use mhnat_core::model::Model;
-use mhnat_core::nft::inventory;
+use mhnat_core::nft::{Ruleset, inventories};
 use mhnat_core::slot::Slots;
 
 /// Any bytes give a model, or a message that can be shown.
@@ -49,10 +49,13 @@ pub(crate) fn planner(model: &Model) {
 }
 
 fn check(plan: &Desired) {
-    let ruleset = &plan.ruleset;
-    let text = ruleset.text();
-    assert_eq!(inventory(&text), ruleset.inventory(), "the text does not say what the ruleset is:\n{text}");
+    let text = plan.ruleset_text();
+    assert_eq!(inventories(&text), plan.inventories(), "the text does not say what the ruleset is:\n{text}");
     assert!(text.is_ascii(), "nft would not take this:\n{text}");
+    plan.rulesets().for_each(check_table);
+}
+
+fn check_table(ruleset: &Ruleset) {
     let mut comments = BTreeSet::new();
     for rule in ruleset.chains.iter().flat_map(|chain| &chain.rules) {
         assert!(rule.comment.len() <= 128, "nft refuses this comment: {}", rule.comment);

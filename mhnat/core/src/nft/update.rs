@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Map, Ruleset, Set, TABLE, flags_text};
+use super::{Map, Ruleset, Set, Table, flags_text};
 
 impl Ruleset {
     /// One transaction that turns `present` into this ruleset by adding and deleting elements of sets and maps;
@@ -19,7 +19,7 @@ impl Ruleset {
         let same_maps = same(&present.maps, &self.maps, |it| {
             (&it.name, it.key, it.value, flags_text(it.elements.iter().map(|(key, _)| key.as_str())))
         });
-        if present.chains != self.chains || !same_sets || !same_maps {
+        if present.table != self.table || present.chains != self.chains || !same_sets || !same_maps {
             return None;
         }
         let (mut deleted, mut added) = (String::new(), String::new());
@@ -27,16 +27,22 @@ impl Ruleset {
             present.sets.iter().zip(&self.sets)
         {
             let (gone, come) = differing(old, new);
-            command(&mut deleted, "delete", name, gone.into_iter().map(String::as_str));
-            command(&mut added, "add", name, come.into_iter().map(String::as_str));
+            command(&mut deleted, "delete", self.table, name, gone.into_iter().map(String::as_str));
+            command(&mut added, "add", self.table, name, come.into_iter().map(String::as_str));
         }
         for (Map { name, elements: old, .. }, Map { elements: new, .. }) in
             present.maps.iter().zip(&self.maps)
         {
             let (gone, come) = differing(old, new);
             // By key alone, as every version of nft takes it.
-            command(&mut deleted, "delete", name, gone.into_iter().map(|(key, _)| key.as_str()));
-            command(&mut added, "add", name, come.iter().map(|(key, value)| format!("{key} : {value}")));
+            command(&mut deleted, "delete", self.table, name, gone.into_iter().map(|(key, _)| key.as_str()));
+            command(
+                &mut added,
+                "add",
+                self.table,
+                name,
+                come.iter().map(|(key, value)| format!("{key} : {value}")),
+            );
         }
         // A key that gets another value is deleted and added, in this order and in the same transaction.
         Some(deleted + &added)
@@ -63,12 +69,18 @@ fn differing<'a, T: Ord>(old: &'a [T], new: &'a [T]) -> (Vec<&'a T>, Vec<&'a T>)
     (old.difference(&new).copied().collect(), new.difference(&old).copied().collect())
 }
 
-fn command(out: &mut String, verb: &str, name: &str, elements: impl Iterator<Item = impl AsRef<str>>) {
+fn command(
+    out: &mut String,
+    verb: &str,
+    table: Table,
+    name: &str,
+    elements: impl Iterator<Item = impl AsRef<str>>,
+) {
     let elements: Vec<_> = elements.collect();
     if elements.is_empty() {
         return;
     }
-    let _ = write!(out, "{verb} element {TABLE} {name} {{ ");
+    let _ = write!(out, "{verb} element {table} {name} {{ ");
     for (index, element) in elements.iter().enumerate() {
         out.push_str(if index == 0 { "" } else { ", " });
         out.push_str(element.as_ref());

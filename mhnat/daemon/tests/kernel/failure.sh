@@ -13,7 +13,7 @@ for former in none other; do
 	status=0
 	mhnat apply both.toml --nft /run/nft 2>/run/said || status=$?
 	[ $status = 1 ] || fail "exit $status: $(cat /run/said)"
-	grep -q -e 'no, not now' -e 'the nft table is not what was loaded' /run/said || fail "$(cat /run/said)"
+	grep -q -e 'no, not now' -e 'an nft table is not what was loaded' /run/said || fail "$(cat /run/said)"
 	snapshot >/run/after
 	same /run/before /run/after "a failure after $former left something: $(cat /run/said)"
 	[ $former = none ] || same /run/state /run/mhnat/state.json "what is remembered changed"

@@ -5,6 +5,7 @@ use crate::nft::{Chain, Rule};
 
 fn ruleset(set: &[u8], map: &[(u8, u8)]) -> Ruleset {
     Ruleset {
+        table: Table::Inet,
         sets: vec![Set {
             name: "on".into(),
             key: "mark",
