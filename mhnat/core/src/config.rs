@@ -11,6 +11,7 @@ mod validate;
 mod words;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde::Deserialize as _;
 use toml::de::DeTable;
@@ -23,6 +24,9 @@ pub use raw::schema;
 
 /// The size above which a file is refused unread, in bytes: room for some eight thousand fan-outs.
 pub const MAX_BYTES: usize = 1 << 20;
+
+/// Made once: it is the same for every file, and making it takes longer than a small file does.
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema);
 
 /// Why a file gives no model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +70,7 @@ pub fn read_with(bytes: &[u8], files: &Files) -> Result<Model, Rejected> {
 
     let (mut tree, syntax) = DeTable::parse_recoverable(source);
     let syntax = syntax_errors(source, &syntax);
-    let mut found = shape::check(source, tree.get_mut(), &schema());
+    let mut found = shape::check(source, tree.get_mut(), &SCHEMA);
     let model = match raw::Config::deserialize(toml::de::Deserializer::from(tree)) {
         Ok(raw) => {
             let (model, mut complaints) = validate::validate(&raw, files);

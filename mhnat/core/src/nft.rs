@@ -3,6 +3,8 @@
 //! Only what loads with nft 0.9.8 and later is used: numeric priorities (names such as `dstnat` are not
 //! known in every hook), no `destroy`, no wildcards in maps, and a line break before each closing brace.
 
+mod update;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::nft::Choice;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -87,7 +89,8 @@ pub(crate) struct StateDir {
 
 #[derive(Debug, Args)]
 pub(crate) struct Nft {
-    /// The nft program. Without it, the first in PATH, /usr/sbin and /sbin.
-    #[arg(long, value_name = "PATH", env = "MHNAT_NFT")]
-    pub(crate) nft: Option<PathBuf>,
+    /// The nft program, or `lib` for libnftables in this process. Without it, the first program in PATH,
+    /// /usr/sbin and /sbin.
+    #[arg(long, value_name = "PATH|lib", env = "MHNAT_NFT")]
+    pub(crate) nft: Option<Choice>,
 }

@@ -27,9 +27,9 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<(), Failure> {
         }
         Command::Apply { config, state, nft } => {
             let model = config::load(config, terminal)?;
-            block_on(apply::run(&model, &state.state_dir, nft.nft.as_deref(), terminal))
+            block_on(apply::run(&model, &state.state_dir, nft.nft.as_ref(), terminal))
         }
-        Command::Down { state, nft } => block_on(down::run(&state.state_dir, nft.nft.as_deref(), terminal)),
+        Command::Down { state, nft } => block_on(down::run(&state.state_dir, nft.nft.as_ref(), terminal)),
         Command::Completions { shell } => generate::completions(*shell, terminal),
         Command::Man { directory } => generate::man(directory),
     }

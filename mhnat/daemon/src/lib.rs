@@ -2,10 +2,12 @@
 //!
 //! [`run`] reads the command line and hands over to one module of `command`. What is to be in the kernel
 //! is decided in the core; `engine` brings it there or back, through `kernel` (rules, routes, links by
-//! netlink), `nft` (the nft program) and `sysctl` (files below /proc/sys), and `state` remembers on disk
+//! netlink), `nft` (our nft table) and `sysctl` (files below /proc/sys), and `state` remembers on disk
 //! what was there before.
+//!
+//! All unsafe code is in the private module `sys`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod cli;
 mod command;
@@ -14,6 +16,8 @@ mod failure;
 mod kernel;
 mod nft;
 mod state;
+#[expect(unsafe_code, reason = "calls into a library of C; nothing else in this crate may be unsafe")]
+mod sys;
 mod sysctl;
 mod terminal;
 
@@ -22,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::Cli;
+pub use crate::nft::Library;
 use crate::terminal::Terminal;
 
 /// Runs the program with the arguments and the environment of this process.

@@ -1,15 +1,21 @@
-//! The nft program: rulesets go in as text on its standard input.
+//! Our nft table: changed through nft, by its program or its library, and read from the kernel itself.
 
+mod library;
+mod program;
+mod tables;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::str::FromStr;
 
-use mhnat_core::nft::{Inventories, Table, inventories};
+use mhnat_core::nft::{Inventories, Table};
+use nix::errno::Errno;
 use thiserror::Error;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
+pub use self::library::Library;
+use self::program::Program;
 use crate::failure::{Exit, Failure, with_causes};
 
 /// Something that nft would not do.
@@ -18,6 +24,12 @@ pub(crate) enum NftError {
     /// There is no such program.
     #[error("nft was not found")]
     NotFound,
+    /// The library cannot be used.
+    #[error("cannot load libnftables: {reason}")]
+    NoLibrary {
+        /// What the dynamic loader said.
+        reason: String,
+    },
     /// The program did not start, or its pipes broke.
     #[error("cannot run {}", path.display())]
     Run {
@@ -34,6 +46,9 @@ pub(crate) enum NftError {
         /// The first line that it wrote, or its exit status.
         message: String,
     },
+    /// The kernel does not say what is in our table.
+    #[error("cannot read the nft tables")]
+    Read(#[source] io::Error),
 }
 
 impl From<NftError> for Failure {
@@ -42,13 +57,25 @@ impl From<NftError> for Failure {
         match &error {
             NftError::NotFound => Self::new(Exit::Cannot, text)
                 .hint("install nftables 0.9.8 or later, or name the program with --nft"),
+            NftError::NoLibrary { .. } => Self::new(Exit::Cannot, text)
+                .hint("install libnftables, or leave --nft out to use the program"),
             NftError::Run { .. } => Self::new(Exit::Cannot, text).hint("is --nft the nft program?"),
             NftError::Refused { message, .. } if message.contains("Operation not permitted") => {
                 Self::new(Exit::Cannot, text).hint("run as root, or in a network namespace of your own")
             }
-            NftError::Refused { message, .. } if lacks_feature(message) => Self::new(Exit::Cannot, text)
-                .hint("is nf_tables with NAT part of this kernel, and for `[arp-filter]` that of bridges?"),
+            NftError::Refused { message, .. } if lacks_feature(message) => {
+                Self::new(Exit::Cannot, text).hint("is nf_tables with NAT part of this kernel?")
+            }
             NftError::Refused { .. } => Self::new(Exit::Failed, text),
+            NftError::Read(source) => match source.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EPERM) => {
+                    Self::new(Exit::Cannot, text).hint("run as root, or in a network namespace of your own")
+                }
+                Some(Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP | Errno::EINVAL) => {
+                    Self::new(Exit::Cannot, text).hint("is nf_tables with NAT part of this kernel?")
+                }
+                _ => Self::new(Exit::Failed, text),
+            },
         }
     }
 }
@@ -59,52 +86,63 @@ fn lacks_feature(message: &str) -> bool {
         .any(|sign| message.contains(sign))
 }
 
-/// The nft program at its path.
+/// The refusal that the first line of a complaint tells.
+fn refused(what: &'static str, complaint: &str, otherwise: &str) -> NftError {
+    let message = complaint.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(otherwise);
+    NftError::Refused { what, message: message.to_owned() }
+}
+
+/// What changes our table, as `--nft` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The program at this path.
+    Program(PathBuf),
+    /// The library.
+    Library,
+}
+
+impl FromStr for Choice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "lib" { Self::Library } else { Self::Program(text.into()) })
+    }
+}
+
+/// What changes our table.
+///
+/// The program, unless somebody asks for the library: to apply once, both take the same time, and a program that
+/// crashes takes nobody with it.
 #[derive(Debug)]
-pub(crate) struct Nft {
-    path: PathBuf,
+pub(crate) enum Nft {
+    Program(Program),
+    Library(RefCell<Library>),
 }
 
 impl Nft {
-    /// The program that was named, or the first in PATH, then where distributions put it.
-    pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
-        if let Some(path) = named {
-            return Ok(Self { path: path.to_owned() });
+    /// What was named, or the first program in PATH, then where distributions put it.
+    pub(crate) fn find(named: Option<&Choice>) -> Result<Self, NftError> {
+        match named {
+            None => Program::find(None).map(Self::Program),
+            Some(Choice::Program(path)) => Program::find(Some(path)).map(Self::Program),
+            Some(Choice::Library) => Library::load().map(RefCell::new).map(Self::Library),
         }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .chain(["/usr/sbin".into(), "/sbin".into()])
-            .map(|directory| directory.join("nft"))
-            .find(|file| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0))
-            .map(|path| Self { path })
-            .ok_or(NftError::NotFound)
     }
 
     /// What stands in our tables now; nothing of those that do not exist.
     pub(crate) async fn inventories(&self) -> Result<Inventories, NftError> {
-        // Terse: only names are needed, and maps may be long.
-        Ok(inventories(&self.list(&["--terse"]).await?))
+        let mut found = Inventories::new();
+        for table in Table::ALL {
+            found.extend(tables::inventory(table).map_err(NftError::Read)?.map(|it| (table, it)));
+        }
+        Ok(found)
     }
 
     /// Our tables as nft prints them.
     pub(crate) async fn listing(&self) -> Result<String, NftError> {
-        self.list(&[]).await
-    }
-
-    async fn list(&self, options: &[&str]) -> Result<String, NftError> {
-        // `list table` fails for a table that does not exist in words that differ between versions; the list
-        // of tables does not.
-        let tables = self.run("to list tables", &["list", "tables"], "").await?;
         let mut listing = String::new();
-        for table in Table::ALL {
-            let name = table.to_string();
-            if !tables.lines().any(|line| line.trim() == format!("table {name}")) {
-                continue;
-            }
-            let mut arguments = options.to_vec();
-            arguments.extend(["list", "table"]);
-            arguments.extend(name.split(' '));
-            listing.push_str(&self.run("to list our table", &arguments, "").await?);
+        for table in self.inventories().await?.keys() {
+            listing.push_str(&self.run("to list our table", &format!("list table {table}\n")).await?);
         }
         Ok(listing)
     }
@@ -114,41 +152,14 @@ impl Nft {
         if commands.is_empty() {
             return Ok(());
         }
-        self.run("the ruleset", &["-f", "-"], commands).await.map(drop)
+        self.run("the ruleset", commands).await.map(drop)
     }
 
-    async fn run(&self, what: &'static str, arguments: &[&str], input: &str) -> Result<String, NftError> {
-        let broken = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => NftError::NotFound,
-            _ => NftError::Run { path: self.path.clone(), source },
-        };
-        let mut child = Command::new(&self.path)
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C at the terminal must not end it halfway through a list of steps.
-            .process_group(0)
-            .spawn()
-            .map_err(broken)?;
-        let stdin = child.stdin.take();
-        // Both ends at once: nft may fill its output before it has read its input.
-        let feed = async {
-            match stdin {
-                Some(mut stdin) => stdin.write_all(input.as_bytes()).await,
-                None => Ok(()),
-            }
-        };
-        let (fed, output) = tokio::join!(feed, child.wait_with_output());
-        let output = output.map_err(broken)?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            let message = stderr.lines().map(str::trim).find(|line| !line.is_empty());
-            let message = message.map_or_else(|| output.status.to_string(), str::to_owned);
-            return Err(NftError::Refused { what, message });
+    async fn run(&self, what: &'static str, commands: &str) -> Result<String, NftError> {
+        match self {
+            Self::Program(program) => program.run(what, commands).await,
+            // Held for the call only, which awaits nothing.
+            Self::Library(library) => library.borrow_mut().execute(what, commands),
         }
-        fed.map_err(broken)?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }

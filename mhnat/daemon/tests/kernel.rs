@@ -7,6 +7,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[path = "kernel/generated.rs"]
+mod generated;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -177,41 +180,38 @@ fn two_runs_do_not_meet() {
     passes("lock", include_str!("kernel/lock.sh"));
 }
 
-/// The n-th call of nft fails, or kills mhnat as SIGKILL would at that moment.
 #[rstest]
-fn a_failure_at_any_call_of_nft_is_undone(#[values(1, 2, 3, 4, 5)] call: u32) {
-    let script = include_str!("kernel/failure.sh").replace("@CALL@", &call.to_string());
-    passes(&format!("failure-{call}"), &script);
+fn a_failure_of_nft_is_undone(#[values("before", "after", "meddled")] moment: &str) {
+    let script = include_str!("kernel/failure.sh").replace("@MOMENT@", moment);
+    passes(&format!("failure-{moment}"), &script);
 }
 
-/// From the n-th call on, nft fails for good: then the undoing fails too, and must not be claimed.
+/// From the first call on, nft fails for good: then the undoing fails too, and must not be claimed.
 #[rstest]
-fn an_undo_that_fails_is_said_and_down_repairs_it(#[values(1, 2, 3, 4, 5, 6)] call: u32) {
-    let script = include_str!("kernel/failure_for_good.sh").replace("@CALL@", &call.to_string());
-    passes(&format!("failure-for-good-{call}"), &script);
+fn an_undo_that_fails_is_said_and_down_repairs_it(#[values("before", "after")] moment: &str) {
+    let script = include_str!("kernel/failure_for_good.sh").replace("@MOMENT@", moment);
+    passes(&format!("failure-for-good-{moment}"), &script);
 }
 
+/// As SIGKILL would, before nft or after it.
 #[rstest]
-fn a_kill_at_any_call_of_nft_is_repaired(
-    #[values(1, 2, 3, 4, 5)] call: u32,
+fn a_kill_around_nft_is_repaired(
     #[values("before", "after")] moment: &str,
     #[values("down", "apply")] repair: &str,
 ) {
-    let script = include_str!("kernel/kill.sh")
-        .replace("@CALL@", &call.to_string())
-        .replace("@MOMENT@", moment)
-        .replace("@REPAIR@", repair);
-    passes(&format!("kill-{call}-{moment}-{repair}"), &script);
+    let script = include_str!("kernel/kill.sh").replace("@MOMENT@", moment).replace("@REPAIR@", repair);
+    passes(&format!("kill-{moment}-{repair}"), &script);
 }
 
 #[rstest]
-fn a_killed_down_is_finished_by_the_next(
-    #[values(1, 2, 3)] call: u32,
-    #[values("before", "after")] moment: &str,
-) {
-    let script =
-        include_str!("kernel/kill_down.sh").replace("@CALL@", &call.to_string()).replace("@MOMENT@", moment);
-    passes(&format!("kill-down-{call}-{moment}"), &script);
+fn a_killed_down_is_finished_by_the_next(#[values("before", "after")] moment: &str) {
+    let script = include_str!("kernel/kill_down.sh").replace("@MOMENT@", moment);
+    passes(&format!("kill-down-{moment}"), &script);
+}
+
+#[test]
+fn the_library_does_what_the_program_does() {
+    passes("library", include_str!("kernel/library.sh"));
 }
 
 /// As an unprivileged user may load no more than a few thousand elements at once, where root may.

@@ -7,14 +7,14 @@ use mhnat_core::model::Model;
 use super::check::count;
 use crate::engine::{self, Applied};
 use crate::failure::Failure;
-use crate::nft::Nft;
+use crate::nft::{Choice, Nft};
 use crate::state::StateDir;
 use crate::terminal::Terminal;
 
 pub(super) async fn run(
     model: &Model,
     state_dir: &Path,
-    nft: Option<&Path>,
+    nft: Option<&Choice>,
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let nft = Nft::find(nft)?;

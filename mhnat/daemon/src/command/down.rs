@@ -4,13 +4,13 @@ use std::path::Path;
 
 use crate::engine;
 use crate::failure::Failure;
-use crate::nft::Nft;
+use crate::nft::{Choice, Nft};
 use crate::state::StateDir;
 use crate::terminal::Terminal;
 
 pub(super) async fn run(
     state_dir: &Path,
-    nft: Option<&Path>,
+    nft: Option<&Choice>,
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let nft = Nft::find(nft)?;

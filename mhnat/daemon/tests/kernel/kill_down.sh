@@ -1,8 +1,8 @@
 settle
 snapshot >/run/before
 case @MOMENT@ in
-before) wrap 'if [ $call = @CALL@ ]; then kill -9 $PPID; exit 1; fi' ;;
-after) wrap 'if [ $call = @CALL@ ]; then nft "$@" <&0; kill -9 $PPID; exit 1; fi' ;;
+before) wrap 'kill -9 $PPID; exit 1' ;;
+after) wrap 'nft "$@" <&0; kill -9 $PPID; exit 1' ;;
 esac
 mhnat apply both.toml
 status=0

@@ -1,0 +1,264 @@
+//! What packets pay: a gateway with mhnat's ruleset beside one with the linear iptables rules that do the same, for
+//! more and more fan-outs.
+//!
+//! `cargo bench -p mhnat --bench forwarding [-- ROUNDS]`. Each gateway has a client, two uplinks and a far end in
+//! namespaces of its own. One thread on one processor sends, and as veth hands a packet on within the sender's
+//! system call, the processor time that it takes is that of the whole way; what else the machine does is not counted.
+//! All gateways are measured in turn, and medians are printed:
+//! packets of a known flow, and flows that are new with every packet. Root is not needed, but without it the kernel
+//! does not take the largest ruleset at once.
+#![expect(clippy::print_stdout, reason = "a program that measures")]
+
+#[expect(dead_code, reason = "some of it is for the other measuring programs")]
+mod workload;
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+use crate::workload::{Error, configuration, enter, entry, finish, has, linear, median, program, shell};
+
+/// Packets of one flow in one measurement, and flows in one.
+const PACKETS: u32 = 20_000;
+const FLOWS: u32 = 10_000;
+/// Source ports. The kernel keeps connections in lists by their source, and walks through one to translate the source
+/// of the next: from a single port, all of them would be one list.
+const SOURCES: u16 = 1_000;
+
+/// What translates at a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// Nothing; packets are routed only.
+    Routing,
+    Mhnat,
+    Linear,
+}
+
+fn main() -> Result<(), Error> {
+    let rounds = std::env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(25);
+    let root = enter()?;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    let mut gateways = vec![Gateway::new(0, Subject::Routing, 1)?];
+    let linear = has("iptables-legacy-restore");
+    for fan_outs in [1, 100, 1_000, 10_000] {
+        if fan_outs > 5_000 && !root {
+            println!("({fan_outs} fan-outs need root)");
+            continue;
+        }
+        gateways.push(Gateway::new(gateways.len(), Subject::Mhnat, fan_outs)?);
+        if linear {
+            gateways.push(Gateway::new(gateways.len(), Subject::Linear, fan_outs)?);
+        }
+    }
+    let mut set = CpuSet::new();
+    set.set(0)?;
+    sched_setaffinity(Pid::from_raw(0), &set)?;
+
+    for round in 0..rounds {
+        for gateway in &mut gateways {
+            gateway.known()?;
+            gateway.new_flows(round)?;
+        }
+    }
+    println!(
+        "{:<10} {:<10} {:>12} {:>8} {:>12} {:>8}",
+        "subject", "fan-outs", "packets/s", "to 1", "new flows/s", "to 1"
+    );
+    for subject in [Subject::Routing, Subject::Mhnat, Subject::Linear] {
+        let mut first = None;
+        for gateway in gateways.iter().filter(|it| it.subject == subject) {
+            let rates = (median(gateway.packets.clone()), median(gateway.flows.clone()));
+            let (Some(packets), Some(flows)) = rates else { continue };
+            let (one, one_flows) = *first.get_or_insert((packets, flows));
+            println!(
+                "{:<10} {:<10} {packets:>12.0} {:>8.2} {flows:>12.0} {:>8.2}",
+                format!("{subject:?}").to_lowercase(),
+                gateway.fan_outs,
+                packets / one,
+                flows / one_flows
+            );
+        }
+    }
+    Ok(())
+}
+
+struct Gateway {
+    name: String,
+    subject: Subject,
+    fan_outs: u32,
+    /// In the client's namespace.
+    sockets: Vec<UdpSocket>,
+    packets: Vec<f64>,
+    flows: Vec<f64>,
+}
+
+impl Gateway {
+    fn new(number: usize, subject: Subject, fan_outs: u32) -> Result<Self, Error> {
+        let name = number.to_string();
+        shell(&NAMESPACES.replace('@', &name))?;
+        let gateway = format!("gw{number}");
+        match subject {
+            Subject::Routing => {
+                shell(&format!("{}\nip -n {gateway} route add default via 10.2.0.1", switches(&name)))?
+            }
+            Subject::Mhnat => {
+                let file = format!("/run/{name}.toml");
+                fs::write(&file, configuration(fan_outs))?;
+                let mhnat = env!("CARGO_BIN_EXE_mhnat");
+                let state = format!("/run/state-{name}");
+                finish(program(
+                    "ip",
+                    &["netns", "exec", &gateway, mhnat, "apply", &file, "--state-dir", &state],
+                ))?;
+            }
+            Subject::Linear => {
+                let file = format!("/run/{name}.iptables");
+                fs::write(&file, linear(fan_outs))?;
+                shell(&format!(
+                    "{}\nip netns exec {gateway} iptables-legacy-restore {file}\n\
+                     for n in 1 2; do\n\
+                     ip -n {gateway} rule add fwmark 0x${{n}}00/0xff00 lookup 10$n priority 10$n\n\
+                     ip -n {gateway} route add default via 10.$n.0.1 table 10$n\ndone",
+                    switches(&name)
+                ))?;
+            }
+        }
+        let client = File::open(format!("/run/netns/client{number}"))?;
+        // A socket stays in the namespace where it was made.
+        let sockets = std::thread::scope(|scope| {
+            let make = scope.spawn(|| -> Result<Vec<UdpSocket>, String> {
+                setns(&client, CloneFlags::CLONE_NEWNET).map_err(|error| error.to_string())?;
+                (0..SOURCES)
+                    .map(|source| UdpSocket::bind(("10.0.0.2", 40_000 + source)).map_err(|it| it.to_string()))
+                    .collect()
+            });
+            make.join().map_err(|_| "the thread panicked".to_owned())?
+        })?;
+        Ok(Self { name, subject, fan_outs, sockets, packets: Vec::new(), flows: Vec::new() })
+    }
+
+    /// As many, unless a long list would take seconds over them.
+    fn few(&self, count: u32) -> u32 {
+        if self.subject == Subject::Linear {
+            count.min(count.saturating_mul(100) / self.fan_outs)
+        } else {
+            count
+        }
+    }
+
+    /// Packets of one flow, the last entry's: the worst place in a list.
+    fn known(&mut self) -> Result<(), Error> {
+        let to = (dummy(self.fan_outs - 1)?, 9);
+        let socket = self.sockets.first().ok_or("no socket")?;
+        socket.send_to(&[0; 64], to)?;
+        let seen = self.arrived()?;
+        let packets = self.few(PACKETS);
+        let begun = processor_time()?;
+        for _ in 0..packets {
+            socket.send_to(&[0; 64], to)?;
+        }
+        self.packets.push(f64::from(packets) / (processor_time()? - begun).as_secs_f64());
+        self.all_arrived(seen, packets)
+    }
+
+    /// A flow a packet, over all entries evenly.
+    fn new_flows(&mut self, round: u32) -> Result<(), Error> {
+        shell(&format!("ip netns exec gw{} conntrack -F 2>/dev/null", self.name))?;
+        let addresses: Vec<Ipv4Addr> = (0..self.fan_outs.min(FLOWS)).map(dummy).collect::<Result<_, _>>()?;
+        let seen = self.arrived()?;
+        let flows = self.few(FLOWS);
+        // Over all entries, also where there are more of them than flows.
+        let step = addresses.len().div_ceil(flows as usize);
+        let begun = processor_time()?;
+        let addresses = addresses.iter().step_by(step).cycle();
+        for ((flow, address), socket) in (0..flows).zip(addresses).zip(self.sockets.iter().cycle()) {
+            let port = 1_024 + (flow + round * FLOWS) % 60_000;
+            socket.send_to(&[0; 64], (*address, u16::try_from(port)?))?;
+        }
+        self.flows.push(f64::from(flows) / (processor_time()? - begun).as_secs_f64());
+        self.all_arrived(seen, flows)
+    }
+
+    /// UDP packets that came in at the far end, translated as they should be.
+    fn arrived(&self) -> Result<u64, Error> {
+        let listing =
+            program("ip", &["netns", "exec", &format!("far{}", self.name), "nft", "list", "counters"])
+                .stdout(std::process::Stdio::piped())
+                .output()?;
+        let text = String::from_utf8(listing.stdout)?;
+        let count = text.split_whitespace().skip_while(|word| *word != "packets").nth(1);
+        Ok(count.ok_or("no counter")?.parse()?)
+    }
+
+    /// A rate of packets that do not arrive is none.
+    fn all_arrived(&self, before: u64, sent: u32) -> Result<(), Error> {
+        let arrived = self.arrived()? - before;
+        if arrived == u64::from(sent) {
+            return Ok(());
+        }
+        Err(format!(
+            "{:?} with {} fan-outs: {arrived} of {sent} packets arrived",
+            self.subject, self.fan_outs
+        )
+        .into())
+    }
+}
+
+/// What this thread has had of its processor.
+fn processor_time() -> Result<Duration, Error> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+fn dummy(number: u32) -> Result<Ipv4Addr, Error> {
+    Ok(entry(number).0.parse()?)
+}
+
+/// What mhnat sets by itself.
+fn switches(name: &str) -> String {
+    format!(
+        "ip netns exec gw{name} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=2\n\
+         ip -n gw{name} route add 198.18.0.0/15 via 10.1.0.1"
+    )
+}
+
+/// A client, a gateway with two uplinks, and a far end that counts what comes and drops it.
+const NAMESPACES: &str = "
+for kind in client gw far; do
+    ip netns add ${kind}@
+    ip -n ${kind}@ link set lo up
+done
+ip -n client@ link add c type veth peer name g netns gw@
+ip -n gw@ link add eth0 type veth peer name f0 netns far@
+ip -n gw@ link add eth1 type veth peer name f1 netns far@
+ip -n client@ address add 10.0.0.2/24 dev c
+ip -n gw@ address add 10.0.0.1/24 dev g
+ip -n client@ link set c up
+ip -n gw@ link set g up
+for n in 0 1; do
+    ip -n gw@ address add 10.$((n + 1)).0.2/24 dev eth$n
+    ip -n far@ address add 10.$((n + 1)).0.1/24 dev f$n
+    ip -n gw@ link set eth$n up
+    ip -n far@ link set f$n up
+    mac=$(ip netns exec far@ cat /sys/class/net/f$n/address)
+    ip -n gw@ neighbour replace 10.$((n + 1)).0.1 lladdr $mac dev eth$n nud permanent
+done
+mac=$(ip netns exec gw@ cat /sys/class/net/g/address)
+ip -n client@ neighbour replace 10.0.0.1 lladdr $mac dev c nud permanent
+ip -n client@ route add default via 10.0.0.1
+ip netns exec far@ nft -f - <<RULES
+table netdev far {
+    counter arrived {
+    }
+    chain f0 { type filter hook ingress device f0 priority 0; policy accept; ip protocol udp counter name arrived drop
+    }
+    chain f1 { type filter hook ingress device f1 priority 0; policy accept; ip protocol udp counter name arrived drop
+    }
+}
+RULES
+";

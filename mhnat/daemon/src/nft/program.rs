@@ -1,0 +1,66 @@
+//! The nft program: rulesets go in as text on its standard input.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::{NftError, refused};
+
+/// The nft program at its path.
+#[derive(Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+}
+
+impl Program {
+    /// The program that was named, or the first in PATH, then where distributions put it.
+    pub(super) fn find(named: Option<&Path>) -> Result<Self, NftError> {
+        if let Some(path) = named {
+            return Ok(Self { path: path.to_owned() });
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .chain(["/usr/sbin".into(), "/sbin".into()])
+            .map(|directory| directory.join("nft"))
+            .find(|file| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0))
+            .map(|path| Self { path })
+            .ok_or(NftError::NotFound)
+    }
+
+    /// Runs commands in one transaction and gives what was printed.
+    pub(super) async fn run(&self, what: &'static str, commands: &str) -> Result<String, NftError> {
+        let broken = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => NftError::NotFound,
+            _ => NftError::Run { path: self.path.clone(), source },
+        };
+        let mut child = Command::new(&self.path)
+            .args(["-f", "-"])
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C at the terminal must not end it halfway through a list of steps.
+            .process_group(0)
+            .spawn()
+            .map_err(broken)?;
+        let stdin = child.stdin.take();
+        // Both ends at once: nft may fill its output before it has read its input.
+        let feed = async {
+            match stdin {
+                Some(mut stdin) => stdin.write_all(commands.as_bytes()).await,
+                None => Ok(()),
+            }
+        };
+        let (fed, output) = tokio::join!(feed, child.wait_with_output());
+        let output = output.map_err(broken)?;
+        if !output.status.success() {
+            return Err(refused(what, &String::from_utf8_lossy(&output.stderr), &output.status.to_string()));
+        }
+        fed.map_err(broken)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
