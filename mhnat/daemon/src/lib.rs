@@ -10,6 +10,7 @@
 mod cli;
 mod command;
 mod engine;
+mod facts;
 mod failure;
 mod kernel;
 mod nft;

@@ -97,6 +97,31 @@ impl Nft {
         self.list(&[]).await
     }
 
+    /// The version, if the program tells one.
+    pub(crate) async fn version(&self) -> Result<Option<(u32, u32, u32)>, NftError> {
+        let text = self.run("to tell its version", &["--version"], "").await?;
+        let numbers = text.split_whitespace().find_map(|word| {
+            let numbers: Option<Vec<u32>> =
+                word.strip_prefix('v')?.split('.').map(|part| part.parse().ok()).collect();
+            numbers
+        });
+        Ok(match numbers.as_deref() {
+            Some([a, b, c, ..]) => Some((*a, *b, *c)),
+            Some([a, b]) => Some((*a, *b, 0)),
+            _ => None,
+        })
+    }
+
+    /// All tables as nft prints them. Terse: only rules are needed, and sets may be long.
+    pub(crate) async fn everything(&self) -> Result<String, NftError> {
+        self.run("to list the rulesets", &["--terse", "list", "ruleset"], "").await
+    }
+
+    /// Whether program and kernel would take a ruleset. Nothing is loaded.
+    pub(crate) async fn check(&self, ruleset: &str) -> Result<(), NftError> {
+        self.run("a ruleset on trial", &["--check", "-f", "-"], ruleset).await.map(drop)
+    }
+
     async fn list(&self, options: &[&str]) -> Result<String, NftError> {
         let mut arguments = options.to_vec();
         arguments.extend(["list", "table"]);
