@@ -12,11 +12,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod config;
 pub mod converge;
 pub mod desired;
 pub mod diagnostic;
+pub mod explain;
 pub mod family;
+pub mod host;
 pub mod link;
 pub mod mark;
 pub mod model;

@@ -21,7 +21,23 @@ Examples:
   mhnat plan /etc/mhnat.toml               what would be in the kernel?
   mhnat plan --nft-only gw.toml | less     only the nft ruleset
   sudo mhnat apply /etc/mhnat.toml         make it so; again after every change of file or links
+  mhnat explain gw.toml --in lan0 --from 10.0.0.2:5000 --to 192.0.2.80:443/tcp
+                                           where would this go, and why?
+  sudo mhnat audit /etc/mhnat.toml         what on this host will bite?
   sudo mhnat down                          take everything back";
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  sudo mhnat audit /etc/mhnat.toml
+  sudo mhnat audit --json /etc/mhnat.toml | jq '.findings[] | select(.severity == \"error\")'
+  mhnat audit                              as far as this user may look";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  mhnat explain gw.toml --in lan0 --from 10.0.0.2:5000 --to 192.0.2.80:443/tcp
+  mhnat explain gw.toml --to 192.0.2.80:53/udp                   sent by this host
+  mhnat explain gw.toml --in lan0 --from 10.0.0.7:22 --to 192.0.2.80:5000/tcp --established-mark 0x200 --answer
+  sudo mhnat explain gw.toml --live --in lan0 --from 10.0.0.2:5000 --to 192.0.2.80:443/tcp";
 
 /// Multi-homed NAT: one declarative file becomes nftables rules, policy routing and sysctls.
 #[derive(Debug, Parser)]
@@ -68,6 +84,22 @@ pub(crate) enum Command {
         #[command(flatten)]
         nft: Nft,
     },
+    /// Say what becomes of a packet and why: uplink, addresses, marks, and each rule that decided. Computed from
+    /// what would be in the kernel; --live asks the kernel as well, and exits 1 where it is of another mind.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Explain),
+    /// Say what on this host will bite: settings, other programs' marks, rules and translations. Changes nothing.
+    /// Exits 1 when there is an error or a warning, 0 when there is nothing worse than notes.
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit {
+        /// The configuration file; without one, only what does not depend on uplinks is looked at.
+        config: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        nft: Nft,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -78,6 +110,45 @@ pub(crate) enum Command {
         /// The directory.
         directory: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The configuration file.
+    pub(crate) config: PathBuf,
+    /// The interface that the packet comes in by. Without it, this host itself sends the packet.
+    #[arg(long = "in", value_name = "INTERFACE", requires = "from")]
+    pub(crate) entry: Option<String>,
+    /// The sender. This host itself may leave it to the kernel.
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    pub(crate) from: Option<String>,
+    /// The receiver, and tcp, udp or icmp.
+    #[arg(long, value_name = "ADDRESS[:PORT]/PROTOCOL")]
+    pub(crate) to: String,
+    /// Explain the first packet of a connection, even where --live finds one. The default without --live.
+    #[arg(long, conflicts_with = "established_mark")]
+    pub(crate) new: bool,
+    /// Explain a packet of a connection that has this mark already.
+    #[arg(long, value_name = "MARK")]
+    pub(crate) established_mark: Option<String>,
+    /// The packet goes to the side that began the connection.
+    #[arg(long, requires = "established_mark")]
+    pub(crate) answer: bool,
+    /// A route of table main, which the configuration does not know. Can be given more than once.
+    #[arg(long, value_name = "PREFIX=INTERFACE", conflicts_with = "live")]
+    pub(crate) route: Vec<String>,
+    /// Take addresses, links and the routes of others from the kernel, and compare with what it decides and
+    /// with the connection that it tracks.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Print what was asked and did not apply, too.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: StateDir,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! The subcommands, one module each.
 
 mod apply;
+mod audit;
 mod check;
 mod config;
 mod down;
+mod explain;
 mod generate;
 mod plan;
 
@@ -30,6 +32,14 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<(), Failure> {
             block_on(apply::run(&model, &state.state_dir, nft.nft.as_ref(), terminal))
         }
         Command::Down { state, nft } => block_on(down::run(&state.state_dir, nft.nft.as_ref(), terminal)),
+        Command::Audit { config, json, nft } => {
+            let model = config.as_ref().map(|it| config::load(it, terminal)).transpose()?;
+            block_on(audit::run(model.as_ref(), nft.nft.as_ref(), *json, terminal))
+        }
+        Command::Explain(arguments) => {
+            let model = config::load(&arguments.config, terminal)?;
+            block_on(explain::run(&model, arguments, terminal))
+        }
         Command::Completions { shell } => generate::completions(*shell, terminal),
         Command::Man { directory } => generate::man(directory),
     }

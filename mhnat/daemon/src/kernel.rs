@@ -4,7 +4,10 @@
 //! that do not carry our protocol number are never seen by anyone else here.
 
 mod batch;
+mod conntrack;
+mod host;
 mod links;
+mod lookup;
 mod routes;
 mod rules;
 
@@ -13,7 +16,9 @@ use std::io;
 use std::path::Path;
 
 use mhnat_core::converge::{Routing, Step};
+use mhnat_core::explain::{Entry, Fate, Lookup, Protocol, Tuple};
 use mhnat_core::family::Family;
+use mhnat_core::host::Host;
 use mhnat_core::link::Links;
 use mhnat_core::name::IfName;
 use mhnat_core::routing::{Destination, Route};
@@ -158,6 +163,26 @@ impl Kernel {
             rules: rules::ours(&self.handle).await?,
             routes: routes::ours(&self.handle, devices).await?,
         })
+    }
+
+    /// What others have in the kernel.
+    pub(crate) async fn host(&self, devices: &Devices) -> Result<Host, KernelError> {
+        host::host(&self.handle, devices).await
+    }
+
+    /// The routing decision for one packet.
+    pub(crate) async fn lookup(
+        &self,
+        devices: &Devices,
+        lookup: &Lookup,
+        protocol: Protocol,
+    ) -> Result<Fate, KernelError> {
+        lookup::lookup(&self.handle, devices, lookup, protocol).await
+    }
+
+    /// The entry of one connection.
+    pub(crate) fn connection(&self, tuple: Tuple, protocol: Protocol) -> Result<Option<Entry>, KernelError> {
+        conntrack::find(tuple, protocol)
     }
 
     /// Does the steps in order, and says what was refused.

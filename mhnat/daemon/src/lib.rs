@@ -12,6 +12,7 @@
 mod cli;
 mod command;
 mod engine;
+mod facts;
 mod failure;
 mod kernel;
 mod nft;

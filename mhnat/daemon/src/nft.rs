@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 pub use self::library::Library;
-use self::program::Program;
+pub(crate) use self::program::Program;
 use crate::failure::{Exit, Failure, with_causes};
 
 /// Something that nft would not do.

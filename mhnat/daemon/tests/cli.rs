@@ -91,6 +91,49 @@ fn without_nft_apply_exits_3() {
 }
 
 #[test]
+fn explain_tells_the_way_without_a_kernel() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/fan-out.toml");
+    let state = scratch("explain");
+    let output = Command::new(env!("CARGO_BIN_EXE_mhnat"))
+        .args(["explain", example, "--in", "lan0", "--from", "10.9.0.2:5000", "--to", "192.0.2.2:443/tcp"])
+        .env("MHNAT_STATE_DIR", &state)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(told.contains("leaves   by uplink vpn-b: eth2 via 10.2.0.1 (table 10903)"), "{told}");
+    assert!(told.contains("as       203.0.113.2:5000 -> 198.51.100.10:443"), "{told}");
+}
+
+#[rstest]
+#[case(&["--to", "192.0.2.1:443"], "has no protocol (hint: end it with /tcp")]
+#[case(&["--to", "192.0.2.1:443/sctp"], "none of tcp, udp, icmp")]
+#[case(&["--to", "www.example.net:443/tcp"], "neither an address")]
+#[case(&["--to", "192.0.2.1:443/tcp", "--from", "2001:db8::1"], "different families")]
+#[case(&["--to", "192.0.2.1:443/tcp", "--in", "lan0"], "--from")]
+#[case(&["--to", "192.0.2.1:443/tcp", "--established-mark", "blue"], "is no mark (hint: ")]
+#[case(&["--to", "192.0.2.1:443/tcp", "--route", "lan0"], "is no route (hint: ")]
+fn a_question_that_makes_no_sense_exits_2(#[case] arguments: &[&str], #[case] words: &str) {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/fan-out.toml");
+    let output = mhnat(&[&["explain", example], arguments].concat());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(words), "{stderr}");
+}
+
+#[test]
+fn an_audit_without_nft_exits_1_and_says_so() {
+    let state = scratch("audit");
+    let empty = state.to_str().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mhnat"))
+        .args(["audit", "--json", "--nft", &format!("{empty}/nft")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("\"id\": \"nft-program\""), "{}", text(&output.stdout));
+}
+
+#[test]
 fn wrong_arguments_exit_2() {
     assert_eq!(mhnat(&["aply"]).status.code(), Some(2));
     assert_eq!(mhnat(&["plan", "--json", "--nft-only", "x"]).status.code(), Some(2));

@@ -106,6 +106,7 @@ fn run(name: &str, script: &str) -> Option<Output> {
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("both.toml"), BOTH).unwrap();
     fs::write(directory.join("other.toml"), OTHER).unwrap();
+    fs::write(directory.join("explain.py"), include_str!("kernel/explain.py")).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_mhnat"));
     let output = namespaces()
         .args(["bash", "-euc", &format!("{PRELUDE}\n{script}")])
@@ -212,6 +213,16 @@ fn a_killed_down_is_finished_by_the_next(#[values("before", "after")] moment: &s
 #[test]
 fn the_library_does_what_the_program_does() {
     passes("library", include_str!("kernel/library.sh"));
+}
+
+#[test]
+fn packets_go_where_explain_says() {
+    passes("explain", include_str!("kernel/explain.sh"));
+}
+
+#[test]
+fn each_thing_that_will_bite_is_found() {
+    passes("audit", include_str!("kernel/audit.sh"));
 }
 
 /// As an unprivileged user may load no more than a few thousand elements at once, where root may.

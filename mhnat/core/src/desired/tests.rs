@@ -447,6 +447,9 @@ proptest! {
             prop_assert!(behind, "{} stands alone", rule);
         }
 
+        // What `explain` cannot read it could only pass over.
+        prop_assert_eq!(crate::explain::not_understood(&plan.ruleset), []);
+
         // Every chain that a verdict names exists, every map and set that a rule names exists.
         let text = plan.ruleset.text();
         for word in text.split_whitespace().filter_map(|word| word.strip_prefix('@')) {

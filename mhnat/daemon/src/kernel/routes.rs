@@ -178,7 +178,7 @@ fn parse(family: Family, message: &RouteMessage, devices: &Devices) -> Option<Ro
     Some(Route { table, family, destination, metric, device: device?, gateway, source, mtu })
 }
 
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
+pub(super) fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(it) => Some(IpAddr::V4(*it)),
         RouteAddress::Inet6(it) => Some(IpAddr::V6(*it)),

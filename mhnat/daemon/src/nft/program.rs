@@ -18,7 +18,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// The program that was named, or the first in PATH, then where distributions put it.
-    pub(super) fn find(named: Option<&Path>) -> Result<Self, NftError> {
+    pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
         if let Some(path) = named {
             return Ok(Self { path: path.to_owned() });
         }
@@ -33,12 +33,41 @@ impl Program {
 
     /// Runs commands in one transaction and gives what was printed.
     pub(super) async fn run(&self, what: &'static str, commands: &str) -> Result<String, NftError> {
+        self.call(what, &["-f", "-"], commands).await
+    }
+
+    /// The version, if the program tells one.
+    pub(crate) async fn version(&self) -> Result<Option<(u32, u32, u32)>, NftError> {
+        let text = self.call("to tell its version", &["--version"], "").await?;
+        let numbers = text.split_whitespace().find_map(|word| {
+            let numbers: Option<Vec<u32>> =
+                word.strip_prefix('v')?.split('.').map(|part| part.parse().ok()).collect();
+            numbers
+        });
+        Ok(match numbers.as_deref() {
+            Some([a, b, c, ..]) => Some((*a, *b, *c)),
+            Some([a, b]) => Some((*a, *b, 0)),
+            _ => None,
+        })
+    }
+
+    /// All tables as nft prints them. Terse: only rules are needed, and sets may be long.
+    pub(crate) async fn everything(&self) -> Result<String, NftError> {
+        self.call("to list the rulesets", &["--terse", "list", "ruleset"], "").await
+    }
+
+    /// Whether program and kernel would take a ruleset. Nothing is loaded.
+    pub(crate) async fn check(&self, ruleset: &str) -> Result<(), NftError> {
+        self.call("a ruleset on trial", &["--check", "-f", "-"], ruleset).await.map(drop)
+    }
+
+    async fn call(&self, what: &'static str, arguments: &[&str], input: &str) -> Result<String, NftError> {
         let broken = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => NftError::NotFound,
             _ => NftError::Run { path: self.path.clone(), source },
         };
         let mut child = Command::new(&self.path)
-            .args(["-f", "-"])
+            .args(arguments)
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -51,7 +80,7 @@ impl Program {
         // Both ends at once: nft may fill its output before it has read its input.
         let feed = async {
             match stdin {
-                Some(mut stdin) => stdin.write_all(commands.as_bytes()).await,
+                Some(mut stdin) => stdin.write_all(input.as_bytes()).await,
                 None => Ok(()),
             }
         };
