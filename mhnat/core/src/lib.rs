@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod changes;
 pub mod config;
 pub mod converge;
 pub mod desired;

@@ -3,6 +3,7 @@
 //! Reading is told apart from writing: what is read is turned into the core's types at once, and objects
 //! that do not carry our protocol number are never seen by anyone else here.
 
+mod flows;
 mod links;
 mod routes;
 mod rules;
@@ -18,7 +19,10 @@ use nix::errno::Errno;
 use rtnetlink::Handle;
 use thiserror::Error;
 
+pub(crate) use self::flows::flows;
+pub(crate) use self::links::Counters;
 use crate::failure::{Exit, Failure, with_causes};
+use crate::fault;
 
 /// Something that the kernel would not do.
 #[derive(Debug, Error)]
@@ -73,6 +77,22 @@ impl From<KernelError> for Failure {
     }
 }
 
+/// A failure that a test asks for, before the request named.
+fn injected(what: &str) -> Result<(), KernelError> {
+    fault::point(what).map_err(|source| KernelError::Refused { what: what.to_owned(), source })
+}
+
+/// Whether a family is not part of this kernel: then there is nothing of it, which is no failure.
+fn lacks_family(error: &rtnetlink::Error) -> bool {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => matches!(
+            message.to_io().raw_os_error().map(Errno::from_raw),
+            Some(Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::EPFNOSUPPORT)
+        ),
+        _ => false,
+    }
+}
+
 fn refused(what: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> KernelError {
     let what = what.into();
     move |error| {
@@ -91,6 +111,8 @@ pub(crate) struct Devices {
     pub(crate) links: Links,
     /// All names, `lo` included.
     pub(crate) names: BTreeSet<String>,
+    /// What has passed each of them.
+    pub(crate) counters: BTreeMap<String, Counters>,
     /// All names by interface index.
     by_index: BTreeMap<u32, String>,
 }
@@ -132,6 +154,7 @@ impl Kernel {
 
     /// Does one step.
     pub(crate) async fn execute(&self, step: &Step, devices: &Devices) -> Result<(), KernelError> {
+        injected("change a rule or a route")?;
         match step {
             Step::AddRoute(route) => routes::add(&self.handle, route, devices).await,
             Step::ReplaceRoute(route) => routes::replace(&self.handle, route, devices).await,

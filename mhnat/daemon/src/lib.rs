@@ -11,6 +11,7 @@ mod cli;
 mod command;
 mod engine;
 mod failure;
+mod fault;
 mod kernel;
 mod nft;
 mod state;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::Cli;
+use crate::failure::Outcome;
 use crate::terminal::Terminal;
 
 /// Runs the program with the arguments and the environment of this process.
@@ -29,7 +31,8 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let mut terminal = Terminal::new();
     match command::run(&cli, &mut terminal) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Differs) => ExitCode::from(Outcome::DIFFERS),
         Err(failure) => {
             terminal.fail(&failure);
             ExitCode::from(failure.exit.code())

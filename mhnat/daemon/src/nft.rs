@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::failure::{Exit, Failure, with_causes};
+use crate::fault;
 
 /// Something that nft would not do.
 #[derive(Debug, Error)]
@@ -67,6 +68,11 @@ pub(crate) struct Nft {
 }
 
 impl Nft {
+    /// Where the program is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The program that was named, or the first in PATH, then where distributions put it.
     pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
         if let Some(path) = named {
@@ -119,6 +125,7 @@ impl Nft {
             io::ErrorKind::NotFound => NftError::NotFound,
             _ => NftError::Run { path: self.path.clone(), source },
         };
+        fault::point(what).map_err(broken)?;
         let mut child = Command::new(&self.path)
             .args(arguments)
             .env("LC_ALL", "C")

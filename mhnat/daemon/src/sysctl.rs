@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use mhnat_core::sysctl::{Key, Values};
 use thiserror::Error;
 
+use crate::fault;
+
 /// A setting that could not be read or written.
 #[derive(Debug, Error)]
 #[error("cannot {verb} sysctl {key}")]
@@ -32,7 +34,7 @@ fn file(key: &Key) -> PathBuf {
 pub(crate) fn read(keys: &BTreeSet<Key>) -> Result<Values, SysctlError> {
     let mut values = Values::new();
     for key in keys {
-        match fs::read_to_string(file(key)) {
+        match fault::point("read a sysctl").and_then(|()| fs::read_to_string(file(key))) {
             Ok(text) => {
                 values.insert(key.clone(), text.trim_end().to_owned());
             }
@@ -45,7 +47,11 @@ pub(crate) fn read(keys: &BTreeSet<Key>) -> Result<Values, SysctlError> {
 
 /// Writes a setting.
 pub(crate) fn write(key: &Key, value: &str) -> Result<(), SysctlError> {
-    fs::write(file(key), value).map_err(|source| SysctlError { verb: "write", key: key.clone(), source })
+    fault::point("write a sysctl").and_then(|()| fs::write(file(key), value)).map_err(|source| SysctlError {
+        verb: "write",
+        key: key.clone(),
+        source,
+    })
 }
 
 /// Writes settings back in the order given, where they differ. Those that no longer exist went with their

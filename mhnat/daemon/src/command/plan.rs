@@ -28,7 +28,11 @@ pub(super) fn run(
     let model = config::load(path, terminal)?;
     // Uplinks that are applied keep their numbers, so they belong into the plan. Whoever may not read them
     // sees the numbers of a first apply.
-    let previous = state::peek(state_dir).map(|state| state.slots).unwrap_or_default();
+    let previous = state::look(state_dir)
+        .ok()
+        .and_then(|memory| memory.state)
+        .map(|state| state.slots)
+        .unwrap_or_default();
     let names = model.uplinks.iter().map(|uplink| &uplink.name);
     let slots = Slots::allocate(names, &previous, model.mask.capacity());
     let desired = desired(&model, &slots, &Availability::full());

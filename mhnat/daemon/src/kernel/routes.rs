@@ -13,7 +13,7 @@ use netlink_packet_route::route::{
 use nix::errno::Errno;
 use rtnetlink::Handle;
 
-use super::{Devices, KernelError, refused};
+use super::{Devices, KernelError, injected, lacks_family, refused};
 
 pub(super) async fn ours(handle: &Handle, devices: &Devices) -> Result<BTreeSet<Route>, KernelError> {
     let mut routes = BTreeSet::new();
@@ -48,6 +48,7 @@ async fn dump(
     let mut filter = RouteMessage::default();
     filter.header.address_family = address_family(family);
     filter.header.protocol = protocol;
+    injected("list the routes")?;
     let mut stream = Box::pin(handle.route().get(filter).execute());
     let mut found = Vec::new();
     loop {
@@ -55,7 +56,7 @@ async fn dump(
             Ok(Some(message)) => found.push(message),
             Ok(None) => break,
             // A kernel without IPv6 has no routes of it.
-            Err(_) if family == Family::V6 && found.is_empty() => break,
+            Err(error) if family == Family::V6 && lacks_family(&error) => break,
             Err(error) => return Err(refused(format!("list the {family} routes"))(error)),
         }
     }

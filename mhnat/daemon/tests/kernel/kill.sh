@@ -11,7 +11,7 @@ for former in none other; do
 	mhnat apply both.toml --nft /run/nft 2>/run/said >&2 || status=$?
 	[ $status = 137 ] || [ "$(wc -l </run/calls)" -lt @CALL@ ] || fail "exit $status: $(cat /run/said)"
 	# From the third call on, the change is under way: no former ruleset stands beside the new slots.
-	[ $status != 137 ] || [ @CALL@ -lt 3 ] || grep -q '"ruleset": null' /run/mhnat/state.json ||
+	[ $status != 137 ] || [ @CALL@ -lt 3 ] || grep -q '"applied": null' /run/mhnat/state.json ||
 		fail "the journal has an older ruleset"
 	if [ @REPAIR@ = apply ]; then
 		mhnat apply both.toml
