@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mhnat_core::family::Family;
 use mhnat_core::sysctl::{Key, Values};
 use thiserror::Error;
 
@@ -58,7 +59,13 @@ pub(crate) fn write(key: &Key, value: &str) -> Result<(), SysctlError> {
 /// interface. Every error is gathered: one setting that resists is no reason to leave the others.
 pub(crate) fn restore<'a>(order: impl IntoIterator<Item = (&'a Key, &'a str)>) -> Vec<SysctlError> {
     let mut errors = Vec::new();
+    let mut stuck: Vec<&str> = Vec::new();
     for (key, value) in order {
+        // While a switch resists, what follows from it stays with it: else it would be on, with every
+        // interface off, and the next apply would find nothing to do.
+        if stuck.iter().any(|tree| key.path().starts_with(tree)) {
+            continue;
+        }
         // Read at this moment and not before the loop, because writing one setting changes others.
         let done = match read(&BTreeSet::from([key.clone()])) {
             Ok(current) => match current.get(key) {
@@ -67,6 +74,13 @@ pub(crate) fn restore<'a>(order: impl IntoIterator<Item = (&'a Key, &'a str)>) -
             },
             Err(error) => Err(error),
         };
+        if done.is_err() {
+            let switch = Family::ALL.into_iter().find(|family| *key == Key::forwarding(*family));
+            stuck.extend(switch.map(|family| match family {
+                Family::V4 => "net/ipv4/",
+                Family::V6 => "net/ipv6/",
+            }));
+        }
         errors.extend(done.err());
     }
     errors
