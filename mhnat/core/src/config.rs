@@ -4,6 +4,7 @@
 //! `shape` compares the tree with the JSON schema that is generated from the types in `raw`, and takes
 //! out what does not fit; `validate` reads what is left, and asks whether it makes sense.
 
+mod files;
 mod raw;
 mod shape;
 mod validate;
@@ -17,6 +18,7 @@ use toml::de::DeTable;
 use crate::diagnostic::Diagnostic;
 use crate::model::Model;
 
+pub use files::{Files, MAX_PREFIX_FILE_BYTES, files};
 pub use raw::schema;
 
 /// The size above which a file is refused unread, in bytes: room for some eight thousand fan-outs.
@@ -43,11 +45,19 @@ pub enum Rejected {
     },
 }
 
-/// Reads a configuration.
+/// Reads a configuration that names no other files.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// As [`read_with`].
 pub fn read(bytes: &[u8]) -> Result<Model, Rejected> {
+    read_with(bytes, &Files::default())
+}
+
+/// Reads a configuration, given the content of the files that it names ([`files`]).
+///
+/// # Errors
+/// Everything that is wrong with it and with them, at once.
+pub fn read_with(bytes: &[u8], files: &Files) -> Result<Model, Rejected> {
     if bytes.len() > MAX_BYTES {
         return Err(Rejected::TooLarge);
     }
@@ -59,7 +69,7 @@ pub fn read(bytes: &[u8]) -> Result<Model, Rejected> {
     let mut found = shape::check(source, tree.get_mut(), &schema());
     let model = match raw::Config::deserialize(toml::de::Deserializer::from(tree)) {
         Ok(raw) => {
-            let (model, mut complaints) = validate::validate(&raw);
+            let (model, mut complaints) = validate::validate(&raw, files);
             // What was taken out of the tree is missing in it.
             let refused: BTreeSet<&str> = found.iter().filter_map(|it| it.refused.as_deref()).collect();
             complaints.retain(|it| !it.follows_from.iter().any(|word| refused.contains(word)));

@@ -5,7 +5,7 @@
 //! added; after it, everything that no mark needs any more is taken away. Default routes are the other way
 //! round. What is the same on both sides is not touched, so that connections notice nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,10 +51,10 @@ pub struct Steps {
 /// Routes come before the rules that lead to them, or packets would meet the guard; the rules' own order puts
 /// lookups before guards, for the same reason. All is taken away the other way round: guards, lookups, routes.
 ///
-/// The table of default routes is where packets go that nobody sent anywhere, so what is in it must be known to
-/// the ruleset that is in force: it translates their sources. A default route by a new device waits for the new
-/// ruleset, and one by a device that is going does not outlive the old. The lookup of that table goes in last
-/// and out first.
+/// The tables of default routes and of prefixes are where packets go that nobody sent anywhere, so what is in
+/// them must be known to the ruleset that is in force: it translates their sources. Such a route by a new device
+/// waits for the new ruleset, and one by a device that is going does not outlive the old. The lookups of these
+/// tables go in last and out first.
 pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
     let known_before = devices(present);
     let known_after = devices(wanted);
@@ -68,10 +68,11 @@ pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
     let mut early_deletions = Vec::new();
     let mut late_deletions = Vec::new();
     out.before_ruleset.extend(closing.into_iter().map(Step::DeleteRule));
+    let olds: BTreeMap<_, _> = present.routes.iter().map(|old| (old.key(), old)).collect();
     for route in wanted.routes.difference(&present.routes) {
-        let old = present.routes.iter().find(|old| old.key() == route.key());
-        let early = route.table != TableId::DEFAULT || known_before.contains(&link(route));
-        let going = |old: &Route| route.table == TableId::DEFAULT && !known_after.contains(&link(old));
+        let old = olds.get(&route.key()).copied();
+        let early = !route.table.is_for_anybody() || known_before.contains(&link(route));
+        let going = |old: &Route| route.table.is_for_anybody() && !known_after.contains(&link(old));
         let put = match old {
             Some(old) if !early && going(old) => {
                 early_deletions.push(Step::DeleteRoute(old.clone()));
@@ -84,7 +85,7 @@ pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
     }
     let keys: BTreeSet<_> = wanted.routes.iter().map(Route::key).collect();
     for route in present.routes.iter().filter(|it| !keys.contains(&it.key())) {
-        let early = route.table == TableId::DEFAULT && !known_after.contains(&link(route));
+        let early = route.table.is_for_anybody() && !known_after.contains(&link(route));
         let deletions = if early { &mut early_deletions } else { &mut late_deletions };
         deletions.push(Step::DeleteRoute(route.clone()));
     }
@@ -98,7 +99,7 @@ pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
 }
 
 fn leads_to_defaults(rule: &Rule) -> bool {
-    rule.action == Action::Lookup(TableId::DEFAULT)
+    matches!(rule.action, Action::Lookup(table) if table.is_for_anybody())
 }
 
 /// What the ruleset knows an uplink by.

@@ -4,6 +4,7 @@ mod answers;
 mod connections;
 mod fan_out;
 mod guard;
+mod mtu;
 mod policy;
 mod ruleset;
 

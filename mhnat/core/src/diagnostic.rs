@@ -13,6 +13,8 @@ pub struct Diagnostic {
     pub span: Range<usize>,
     /// What is said right under those bytes.
     pub label: String,
+    /// The line of another file that it is about; `span` is then where that file is named.
+    pub excerpt: Option<Excerpt>,
     /// Another place that has to do with it.
     pub related: Option<(Range<usize>, String)>,
     /// What to do about it.
@@ -24,6 +26,21 @@ pub struct Diagnostic {
     pub refused: Option<String>,
 }
 
+/// A line of another file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The file, as the configuration names it.
+    pub path: String,
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// The line.
+    pub text: String,
+    /// The bytes of the line that the complaint is about.
+    pub span: Range<usize>,
+    /// What is said right under those bytes.
+    pub label: String,
+}
+
 impl Diagnostic {
     /// A complaint with a title, a place, and the words to put under that place.
     pub fn new(title: impl Into<String>, span: Range<usize>, label: impl Into<String>) -> Self {
@@ -31,11 +48,19 @@ impl Diagnostic {
             title: title.into(),
             span,
             label: label.into(),
+            excerpt: None,
             related: None,
             hint: None,
             follows_from: &[],
             refused: None,
         }
+    }
+
+    /// About a line of another file, named at this place.
+    #[must_use]
+    pub fn within(mut self, excerpt: Excerpt) -> Self {
+        self.excerpt = Some(excerpt);
+        self
     }
 
     /// With another place that has to do with it.
@@ -90,14 +115,22 @@ pub fn render(path: &str, source: &str, diagnostics: &[Diagnostic], colour: Colo
 }
 
 fn report<'a>(path: &'a str, source: &'a str, diagnostic: &'a Diagnostic) -> annotate_snippets::Group<'a> {
-    let primary =
-        AnnotationKind::Primary.span(clamp(source, &diagnostic.span)).label(diagnostic.label.as_str());
+    let kind = if diagnostic.excerpt.is_some() { AnnotationKind::Context } else { AnnotationKind::Primary };
+    let primary = kind.span(clamp(source, &diagnostic.span)).label(diagnostic.label.as_str());
     let mut snippet = Snippet::source(source).path(path).annotation(primary);
     if let Some((span, label)) = &diagnostic.related {
         let context = AnnotationKind::Context.span(clamp(source, span)).label(label.as_str());
         snippet = snippet.annotation(context);
     }
-    let group = Level::ERROR.primary_title(diagnostic.title.as_str()).element(snippet);
+    let group = Level::ERROR.primary_title(diagnostic.title.as_str());
+    let group = match &diagnostic.excerpt {
+        Some(Excerpt { path, line, text, span, label }) => {
+            let here = AnnotationKind::Primary.span(clamp(text, span)).label(label.as_str());
+            let other = Snippet::source(text.as_str()).path(path.as_str()).line_start(*line).annotation(here);
+            group.element(other).element(snippet)
+        }
+        None => group.element(snippet),
+    };
     match &diagnostic.hint {
         Some(hint) => group.element(Level::HELP.with_name("hint").message(hint.as_str())),
         None => group,

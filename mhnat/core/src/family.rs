@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 /// An address family. Everything that mhnat does, it does for both alike.
@@ -43,11 +44,27 @@ impl Family {
         }
     }
 
+    /// The nft data type of an address, a protocol and a port.
+    pub const fn nft_endpoint_type(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4_addr . inet_proto . inet_service",
+            Self::V6 => "ipv6_addr . inet_proto . inet_service",
+        }
+    }
+
     /// The digit that ends the names of our nft maps for this family.
     pub const fn digit(self) -> char {
         match self {
             Self::V4 => '4',
             Self::V6 => '6',
+        }
+    }
+
+    /// The prefix of all addresses.
+    pub fn everywhere(self) -> IpNet {
+        match self {
+            Self::V4 => IpNet::V4(Ipv4Net::default()),
+            Self::V6 => IpNet::V6(Ipv6Net::default()),
         }
     }
 

@@ -21,12 +21,53 @@ pub struct Link {
     pub point_to_point: bool,
     /// Its addresses that may be used as a source.
     pub addresses: BTreeSet<IpAddr>,
+    /// Those of them that are global and not deprecated, primary ones first: what a dynamic uplink has.
+    pub preferred: Vec<IpAddr>,
+    /// Default routes of other programs through it that name a next hop.
+    pub learned: BTreeSet<NextHop>,
     /// Its addresses for which duplicate address detection has not ended, or has failed.
     pub tentative: BTreeSet<IpAddr>,
 }
 
+/// A next hop that another program gave to the kernel. The order is that of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NextHop {
+    /// Whether the route is in another table than main.
+    pub aside: bool,
+    /// Who made it.
+    pub origin: Origin,
+    /// The metric of the route.
+    pub metric: u32,
+    /// The next hop, perhaps link-local.
+    pub gateway: IpAddr,
+}
+
+/// Who made a default route. The order is that of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A DHCP client.
+    Dhcp,
+    /// A router advertisement.
+    Advertisement,
+    /// The administrator, for good.
+    Static,
+    /// Whoever did not say.
+    Boot,
+    /// Another program.
+    Other,
+}
+
 /// All devices, by name.
 pub type Links = BTreeMap<IfName, Link>;
+
+/// Whether an address means something beyond its link.
+pub fn is_global(address: IpAddr) -> bool {
+    let local = match address {
+        IpAddr::V4(it) => it.is_link_local(),
+        IpAddr::V6(it) => it.is_unicast_link_local(),
+    };
+    !local && !address.is_loopback() && !address.is_multicast() && !address.is_unspecified()
+}
 
 /// Why a leg cannot carry packets now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,6 +81,10 @@ pub enum Unusable {
     NoCarrier,
     /// The device lacks the leg's first address.
     NoAddress(IpAddr),
+    /// The device has no global address, from which a dynamic one could be taken.
+    Nothing,
+    /// No default route gives a next hop on the device.
+    NoGateway,
     /// The device has the address, but it is not yet known to be unique.
     Tentative(IpAddr),
 }
@@ -51,6 +96,8 @@ impl fmt::Display for Unusable {
             Self::Down => f.write_str("the interface is down"),
             Self::NoCarrier => f.write_str("the interface has no carrier"),
             Self::NoAddress(address) => write!(f, "the interface does not have the address {address}"),
+            Self::Nothing => f.write_str("the interface has no global address"),
+            Self::NoGateway => f.write_str("no default route through the interface gives its gateway"),
             Self::Tentative(address) => {
                 write!(f, "duplicate address detection of {address} has not ended, or has failed")
             }
@@ -73,7 +120,7 @@ impl Availability {
         let mut unusable = Self::default();
         for uplink in &model.uplinks {
             for (family, leg) in &uplink.legs {
-                if let Some(reason) = examine(links.get(&uplink.interface), leg) {
+                if let Some(reason) = examine(links.get(&uplink.interface), uplink, *family, leg) {
                     unusable.0.entry(uplink.name.clone()).or_default().insert(*family, reason);
                 }
             }
@@ -81,9 +128,22 @@ impl Availability {
         unusable
     }
 
-    /// Whether this leg can carry packets.
+    /// Whether this leg can carry packets. One without an address cannot, whatever was observed.
     pub fn usable(&self, uplink: &Uplink, family: Family) -> bool {
-        self.0.get(&uplink.name).is_none_or(|legs| !legs.contains_key(&family))
+        uplink.legs.get(&family).is_some_and(|leg| !leg.addresses.is_empty())
+            && self.0.get(&uplink.name).is_none_or(|legs| !legs.contains_key(&family))
+    }
+
+    /// The legs whose reason a person should hear of. That a dynamic uplink has only one family is how its
+    /// provider is.
+    pub fn complaints(&self, model: &Model) -> Vec<(UplinkName, Family, Unusable)> {
+        let other_works = |name: &UplinkName| {
+            model.uplink(name).is_some_and(|it| it.legs.keys().any(|family| self.usable(it, *family)))
+        };
+        self.unusable()
+            .filter(|(name, _, why)| *why != Unusable::Nothing || !other_works(name))
+            .map(|(name, family, why)| (name.clone(), family, why))
+            .collect()
     }
 
     /// Every leg that cannot be used, in the order of names.
@@ -100,12 +160,15 @@ pub fn lacking_gateway<'a>(model: &'a Model, links: &Links) -> Vec<(&'a UplinkNa
         .iter()
         .filter(|uplink| broadcast(uplink))
         .flat_map(|uplink| uplink.legs.iter().map(move |(family, leg)| (uplink, *family, leg)))
-        .filter(|(_, _, leg)| leg.gateway.is_none())
+        // Without an address it is not usable anyway, and without a dynamic gateway neither.
+        .filter(|(uplink, _, leg)| {
+            leg.gateway.is_none() && !leg.addresses.is_empty() && !uplink.dynamic.gateway
+        })
         .map(|(uplink, family, _)| (&uplink.name, family))
         .collect()
 }
 
-fn examine(link: Option<&Link>, leg: &Leg) -> Option<Unusable> {
+fn examine(link: Option<&Link>, uplink: &Uplink, family: Family, leg: &Leg) -> Option<Unusable> {
     let Some(link) = link else { return Some(Unusable::Absent) };
     if !link.up {
         return Some(Unusable::Down);
@@ -113,9 +176,13 @@ fn examine(link: Option<&Link>, leg: &Leg) -> Option<Unusable> {
     if !link.carrier {
         return Some(Unusable::NoCarrier);
     }
-    let address = leg.preferred()?;
+    let Some(address) = leg.preferred() else {
+        let awaited = link.tentative.iter().find(|it| Family::of(**it) == family && is_global(**it));
+        return Some(awaited.map_or(Unusable::Nothing, |address| Unusable::Tentative(*address)));
+    };
     if link.addresses.contains(&address) {
-        None
+        let lacking = uplink.dynamic.gateway && leg.gateway.is_none() && !link.point_to_point;
+        lacking.then_some(Unusable::NoGateway)
     } else if link.tentative.contains(&address) {
         Some(Unusable::Tentative(address))
     } else {

@@ -2,14 +2,20 @@
 //!
 //! Only [`crate::config`] builds it, so every reader may rely on what is written at the fields.
 
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::family::Family;
 use crate::mark::MarkMask;
+use crate::mtu::Mtu;
 use crate::name::{IfName, UplinkName};
+
+pub use self::ports::{Ports, Transport};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,11 +24,14 @@ pub struct Model {
     pub mask: MarkMask,
     /// Whether packets may be forwarded for each family: what the file says, or what its content implies.
     pub forwarding: BTreeSet<Family>,
+    /// Whether `forwarding` is only implied, so that a family which turns out to be empty needs none.
+    pub forwarding_implied: bool,
     /// Whether every connection keeps the uplink that it began on.
     pub pinning: bool,
     /// In the order of the file. Names, interfaces, addresses and metrics are unique.
     pub uplinks: Vec<Uplink>,
-    /// In the order of the file. Dummy addresses are unique and belong to nobody else.
+    /// In the order of the file. Dummy addresses belong to nobody else; two that are equal have ports, and
+    /// no port in common.
     pub fan_outs: Vec<FanOut>,
     /// How answers find their way.
     pub replies: Replies,
@@ -45,17 +54,33 @@ pub struct Uplink {
     /// Its place among the default routes, lower preferred, never zero. Without one, only what names the
     /// uplink or its address uses it.
     pub metric: Option<u32>,
+    /// The largest packet that it carries, where that is less than its interface says.
+    pub mtu: Option<Mtu>,
     /// What it has in each family; at least one.
     pub legs: BTreeMap<Family, Leg>,
+    /// What of its legs the kernel is asked for, by [`crate::resolve`].
+    pub dynamic: Dynamic,
+    /// Destinations that use it while it can carry packets, each of a family that it has a leg of, and none
+    /// of length 0. Where two uplinks share one, both have a metric.
+    pub prefixes: BTreeSet<IpNet>,
+}
+
+/// What a DHCP client, a PPP daemon or router advertisements give to the kernel, and not the file to us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Dynamic {
+    /// The addresses of its legs.
+    pub address: bool,
+    /// The next hops of its legs.
+    pub gateway: bool,
 }
 
 /// One family of an uplink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leg {
-    /// The addresses that this host has there, all of one family, at least one; the first is the source of
-    /// what this host itself sends.
+    /// The addresses that this host has there, all of one family; the first is the source of what this host
+    /// itself sends. At least one, unless they are dynamic and there is none (yet).
     pub addresses: Vec<IpAddr>,
-    /// The next hop, or nothing on a point-to-point device.
+    /// The next hop; nothing on a point-to-point device, or while a dynamic one is not known.
     pub gateway: Option<IpAddr>,
     /// What leaving packets get as their source.
     pub source: Source,
@@ -78,6 +103,13 @@ pub enum Source {
     Masquerade,
     /// A fixed address, which may belong to no device.
     Fixed(IpAddr),
+    /// One address of a range for each client, always the same while the range is.
+    Pool {
+        /// The lowest address.
+        first: IpAddr,
+        /// The highest address, of the same family.
+        last: IpAddr,
+    },
 }
 
 /// One far host, under a dummy address of its own for each way to it.
@@ -85,8 +117,12 @@ pub enum Source {
 pub struct FanOut {
     /// The address that applications use. It exists nowhere.
     pub dummy: IpAddr,
+    /// The ports that it is for, with their protocol; every protocol when empty.
+    pub ports: Vec<(Transport, Ports)>,
     /// The far host; the family of `dummy`.
     pub to: IpAddr,
+    /// Its port; the one that was asked when not given. Only with a single port in `ports`.
+    pub to_port: Option<u16>,
     /// The source that the far side admits on this way; the uplink's own when not given.
     pub source: Option<IpAddr>,
     /// The uplink to use, which has a leg of this family; the route to `to` when not given.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The family and name of our table. Whatever is in it is ours.
 pub const TABLE: &str = "inet mhnat";
 
-/// A set of keys.
+/// A set of keys. Ranges and prefixes among them make it one of intervals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Set {
     /// Its name in the table.
@@ -22,7 +22,7 @@ pub struct Set {
     pub elements: Vec<String>,
 }
 
-/// A map from keys to values or verdicts.
+/// A map from keys to values or verdicts. Ranges and prefixes among the keys make it one of intervals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Map {
     /// Its name in the table.
@@ -177,13 +177,23 @@ fn elements_text(elements: &[String]) -> String {
     format!("\t\telements = {{\n\t\t\t{}\n\t\t}}\n", elements.join(",\n\t\t\t"))
 }
 
+/// The flag that a set or map needs when a part of some key is a range or a prefix. Names stand in quotes.
+fn flags_text<'a>(mut keys: impl Iterator<Item = &'a str>) -> &'static str {
+    let interval = |part: &str| !part.starts_with('"') && part.contains(['-', '/']);
+    if keys.any(|key| key.split(" . ").any(interval)) { "\t\tflags interval\n" } else { "" }
+}
+
 fn set_text(set: &Set) -> String {
-    format!("\tset {} {{\n\t\ttype {}\n{}\t}}\n", set.name, set.key, elements_text(&set.elements))
+    let Set { name, key, elements } = set;
+    let flags = flags_text(elements.iter().map(String::as_str));
+    format!("\tset {name} {{\n\t\ttype {key}\n{flags}{}\t}}\n", elements_text(elements))
 }
 
 fn map_text(map: &Map) -> String {
-    let elements: Vec<String> = map.elements.iter().map(|(key, value)| format!("{key} : {value}")).collect();
-    format!("\tmap {} {{\n\t\ttype {} : {}\n{}\t}}\n", map.name, map.key, map.value, elements_text(&elements))
+    let Map { name, key, value, elements } = map;
+    let flags = flags_text(elements.iter().map(|(key, _)| key.as_str()));
+    let elements: Vec<String> = elements.iter().map(|(key, value)| format!("{key} : {value}")).collect();
+    format!("\tmap {name} {{\n\t\ttype {key} : {value}\n{flags}{}\t}}\n", elements_text(&elements))
 }
 
 fn chain_text(chain: &Chain) -> String {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::desired::Desired;
 use crate::family::Family;
+use crate::model::Model;
 use crate::sysctl::Demand;
 
 /// The whole plan. Every line can be pasted into a shell or into `nft -f`, where `#` starts a comment.
@@ -30,6 +31,25 @@ pub fn plan(desired: &Desired) -> String {
     demands.sort();
     let sysctls: String = demands.iter().map(|demand| format!("{demand}\n")).collect();
     section(&mut out, "sysctl", &sysctls);
+    out
+}
+
+/// What a plan without a kernel cannot say, as comments.
+pub fn notes(model: &Model) -> String {
+    let mut out = String::new();
+    for uplink in &model.uplinks {
+        let what = match (uplink.dynamic.address, uplink.dynamic.gateway) {
+            (false, false) => continue,
+            (true, false) => "addresses are",
+            (false, true) => "gateways are",
+            (true, true) => "addresses and gateways are",
+        };
+        let (name, interface) = (&uplink.name, &uplink.interface);
+        let _ = writeln!(out, "# uplink {name}: its {what} read from {interface} when this is applied");
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
     out
 }
 

@@ -7,9 +7,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::family::Family;
+use crate::mtu::Mtu;
 use crate::name::IfName;
 use crate::slot::Slot;
 
@@ -17,7 +19,8 @@ use crate::slot::Slot;
 /// linux/rtnetlink.h or iproute2's `rt_protos` knows.
 pub const PROTOCOL: u8 = 109;
 
-/// The metric of the one default route in an uplink's own table. IPv6 has no zero: it would become 1024.
+/// The metric of a route that has no rival: the default route in an uplink's own table, or a prefix of one
+/// uplink. IPv6 has no zero: it would become 1024.
 pub const ONLY_METRIC: u32 = 1;
 
 /// Priorities of our policy rules, 10000 to 15999. Lower is asked first; `main` is at 32766.
@@ -29,6 +32,9 @@ pub mod priority {
 
     /// `lookup main suppress_prefixlength 0`.
     pub const MAIN: u32 = 10_000;
+
+    /// `lookup` of our table of prefixes.
+    pub const PREFIXES: u32 = 15_800;
 
     /// `lookup` of our default table.
     pub const DEFAULT: u32 = 15_900;
@@ -52,12 +58,20 @@ impl TableId {
     /// The kernel's main table (`RT_TABLE_MAIN`).
     pub const MAIN: Self = Self(254);
 
+    /// Our table of the destinations that have an uplink of their own.
+    pub const PREFIXES: Self = Self(10_800);
+
     /// Our table of default routes, one for each uplink that has a metric.
     pub const DEFAULT: Self = Self(10_900);
 
     /// The table of one uplink.
     pub const fn of(slot: Slot) -> Self {
         Self(Self::DEFAULT.0 + slot.number() as u32)
+    }
+
+    /// Whether packets ask the table whose uplink neither mark nor source has chosen.
+    pub const fn is_for_anybody(self) -> bool {
+        self.0 == Self::PREFIXES.0 || self.0 == Self::DEFAULT.0
     }
 
     /// A table by number, as the kernel reports it.
@@ -70,9 +84,11 @@ impl TableId {
         self.0
     }
 
-    /// Whether the number is one that [`TableId::DEFAULT`] or [`TableId::of`] can give.
+    /// Whether the number is [`TableId::PREFIXES`], or one that [`TableId::DEFAULT`] or [`TableId::of`] can
+    /// give.
     pub const fn in_our_range(self) -> bool {
-        self.0 >= Self::DEFAULT.0 && self.0 <= Self::DEFAULT.0 + Slot::MAX as u32
+        self.0 == Self::PREFIXES.0
+            || self.0 >= Self::DEFAULT.0 && self.0 <= Self::DEFAULT.0 + Slot::MAX as u32
     }
 }
 
@@ -143,14 +159,16 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A default route of ours.
+/// A route of ours.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
     /// The table that it is in.
     pub table: TableId,
     /// Its family.
     pub family: Family,
-    /// Lower is preferred; no two routes of ours share table, family and metric.
+    /// The destinations, of that family; all of them for a default route.
+    pub destination: IpNet,
+    /// Lower is preferred; no two routes of ours share table, destination and metric.
     pub metric: u32,
     /// The device that it leaves by.
     pub device: IfName,
@@ -159,19 +177,31 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
     /// The source of what this host itself sends (`RTA_PREFSRC`).
     pub source: Option<IpAddr>,
+    /// The largest packet that the way carries (`RTAX_MTU`); that of the device when not given.
+    pub mtu: Option<Mtu>,
 }
 
 impl Route {
     /// What the kernel tells our routes apart by: a route with the same key replaces another.
-    pub const fn key(&self) -> (TableId, Family, u32) {
-        (self.table, self.family, self.metric)
+    pub const fn key(&self) -> (TableId, IpNet, u32) {
+        (self.table, self.destination, self.metric)
+    }
+}
+
+/// A destination as ip-route(8) takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination(pub IpNet);
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == 0 { f.write_str("default") } else { self.0.fmt(f) }
     }
 }
 
 /// The route as ip-route(8) takes it, without the leading `ip [-6] route add`.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("default ")?;
+        write!(f, "{} ", Destination(self.destination))?;
         if let Some(gateway) = self.gateway {
             write!(f, "via {gateway} ")?;
         }
@@ -179,7 +209,11 @@ impl fmt::Display for Route {
         if let Some(source) = self.source {
             write!(f, "src {source} ")?;
         }
-        write!(f, "metric {} table {}", self.metric, self.table)?;
+        write!(f, "metric {} ", self.metric)?;
+        if let Some(mtu) = self.mtu {
+            write!(f, "mtu {} ", mtu.bytes())?;
+        }
+        write!(f, "table {}", self.table)?;
         if self.gateway.is_some() {
             f.write_str(" onlink")?;
         }
@@ -200,7 +234,8 @@ mod tests {
         assert!(priority::MAIN < priority::by_mark(one));
         assert!(priority::by_mark(top) + 1 < priority::by_address(one, 0));
         assert!(priority::by_address(one, last) + 1 < priority::by_address(two, 0));
-        assert!(priority::by_address(top, last) + 1 < priority::DEFAULT);
+        assert!(priority::by_address(top, last) + 1 < priority::PREFIXES);
+        assert!(priority::PREFIXES < priority::DEFAULT);
     }
 
     #[test]
@@ -215,14 +250,24 @@ mod tests {
         let route = Route {
             table: TableId::DEFAULT,
             family: Family::V6,
+            destination: Family::V6.everywhere(),
             metric: 10,
             device: "eth0".parse().unwrap(),
             gateway: Some("fe80::1".parse().unwrap()),
             source: None,
+            mtu: Mtu::new(1400),
         };
         assert_eq!(
             route.to_string(),
-            "default via fe80::1 dev eth0 metric 10 table 10900 onlink protocol 109"
+            "default via fe80::1 dev eth0 metric 10 mtu 1400 table 10900 onlink protocol 109"
         );
+        let route = Route {
+            table: TableId::PREFIXES,
+            family: Family::V4,
+            destination: "196.21.0.0/19".parse().unwrap(),
+            gateway: None,
+            ..route
+        };
+        assert_eq!(route.to_string(), "196.21.0.0/19 dev eth0 metric 10 table 10800 protocol 109");
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use self::restore::roll_back;
 pub(crate) use self::status::{Status, UplinkStatus, status};
 pub(crate) use self::supervisor::{SUBCOMMAND, Watch, alive, boot_time};
 use crate::failure::{Exit, Failure, with_causes};
-use crate::kernel::{Devices, Kernel, KernelError};
+use crate::kernel::{Devices, Kernel, KernelError, OnError};
 use crate::sysctl::SysctlError;
 
 /// What was applied, for the person who asked.
@@ -54,19 +54,15 @@ impl From<SysctlError> for Failure {
 }
 
 async fn execute(kernel: &Kernel, steps: &[Step], devices: &Devices) -> Result<(), KernelError> {
-    for step in steps {
-        kernel.execute(step, devices).await?;
+    match kernel.execute(steps, devices, OnError::Stop).await.into_iter().next() {
+        None => Ok(()),
+        Some(first) => Err(first),
     }
-    Ok(())
 }
 
 /// Executes all steps, whatever becomes of each.
 async fn execute_all(kernel: &Kernel, steps: &[Step], devices: &Devices) -> Vec<KernelError> {
-    let mut errors = Vec::new();
-    for step in steps {
-        errors.extend(kernel.execute(step, devices).await.err());
-    }
-    errors
+    kernel.execute(steps, devices, OnError::GoOn).await
 }
 
 /// What of `wanted` is not in `present`, and the other way round, in words.

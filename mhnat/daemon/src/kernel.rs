@@ -3,6 +3,7 @@
 //! Reading is told apart from writing: what is read is turned into the core's types at once, and objects
 //! that do not carry our protocol number are never seen by anyone else here.
 
+mod batch;
 mod flows;
 mod links;
 mod routes;
@@ -10,11 +11,13 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 
 use mhnat_core::converge::{Routing, Step};
+use mhnat_core::family::Family;
 use mhnat_core::link::Links;
 use mhnat_core::name::IfName;
-use mhnat_core::routing::Route;
+use mhnat_core::routing::{Destination, Route};
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use thiserror::Error;
@@ -43,8 +46,8 @@ pub(crate) enum KernelError {
     Gone(IfName),
     /// A route that is not ours has the place of one of ours.
     #[error(
-        "another program's {} default route stands in table {} at metric {}",
-        .0.family, .0.table, .0.metric
+        "another program's {} {} route stands in table {} at metric {}",
+        .0.family, Destination(.0.destination), .0.table, .0.metric
     )]
     Taken(Route),
     /// Something with our number that we never write.
@@ -104,6 +107,15 @@ fn refused(what: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> KernelEr
     }
 }
 
+/// What to do with the steps that are left when one was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnError {
+    /// Nothing.
+    Stop,
+    /// All of them.
+    GoOn,
+}
+
 /// What was seen of the network devices.
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
@@ -139,6 +151,24 @@ impl Kernel {
         links::devices(&self.handle).await
     }
 
+    /// Adds to these devices the next hops of default routes that other programs made through them.
+    pub(crate) async fn learn<'a>(
+        &self,
+        devices: &mut Devices,
+        interfaces: impl Iterator<Item = &'a IfName>,
+    ) -> Result<(), KernelError> {
+        for interface in interfaces {
+            routes::learn(&self.handle, devices, interface).await?;
+        }
+        Ok(())
+    }
+
+    /// The families that this kernel knows (proc(5)).
+    pub(crate) fn families() -> BTreeSet<Family> {
+        let v6 = Path::new("/proc/net/if_inet6").exists();
+        Family::ALL.into_iter().filter(|family| *family == Family::V4 || v6).collect()
+    }
+
     /// Devices with a default route from a router advertisement.
     pub(crate) async fn advertised(&self, devices: &Devices) -> Result<BTreeSet<String>, KernelError> {
         routes::advertised(&self.handle, devices).await
@@ -152,15 +182,45 @@ impl Kernel {
         })
     }
 
-    /// Does one step.
-    pub(crate) async fn execute(&self, step: &Step, devices: &Devices) -> Result<(), KernelError> {
-        injected("change a rule or a route")?;
+    /// Does the steps in order, and says what was refused.
+    pub(crate) async fn execute(
+        &self,
+        steps: &[Step],
+        devices: &Devices,
+        on_error: OnError,
+    ) -> Vec<KernelError> {
+        let mut errors = Vec::new();
+        for run in steps.chunk_by(|one, next| is_rule(one) == is_rule(next)) {
+            if run.first().is_some_and(is_rule) {
+                for step in run {
+                    errors.extend(self.execute_rule(step).await.err());
+                    if !errors.is_empty() && on_error == OnError::Stop {
+                        break;
+                    }
+                }
+            } else {
+                match injected("change routes") {
+                    Ok(()) => errors.extend(batch::execute(run, devices, on_error)),
+                    Err(error) => errors.push(error),
+                }
+            }
+            if !errors.is_empty() && on_error == OnError::Stop {
+                return errors;
+            }
+        }
+        errors
+    }
+
+    async fn execute_rule(&self, step: &Step) -> Result<(), KernelError> {
+        injected("change a rule")?;
         match step {
-            Step::AddRoute(route) => routes::add(&self.handle, route, devices).await,
-            Step::ReplaceRoute(route) => routes::replace(&self.handle, route, devices).await,
-            Step::DeleteRoute(route) => routes::delete(&self.handle, route, devices).await,
             Step::AddRule(rule) => rules::add(&self.handle, rule).await,
             Step::DeleteRule(rule) => rules::delete(&self.handle, rule).await,
+            Step::AddRoute(_) | Step::ReplaceRoute(_) | Step::DeleteRoute(_) => Ok(()),
         }
     }
+}
+
+const fn is_rule(step: &Step) -> bool {
+    matches!(step, Step::AddRule(_) | Step::DeleteRule(_))
 }

@@ -28,6 +28,21 @@ fn links_that_are_down_or_absent_are_left_out() {
 }
 
 #[test]
+fn default_routes_lead_where_the_ruleset_translates() {
+    passes("order", include_str!("kernel/order.sh"));
+}
+
+#[test]
+fn dynamic_uplinks_follow_what_the_kernel_was_told() {
+    passes("dynamic", include_str!("kernel/dynamic.sh"));
+}
+
+#[test]
+fn prefixes_come_and_go_with_their_uplink() {
+    passes("prefixes", include_str!("kernel/prefixes.sh"));
+}
+
+#[test]
 fn without_privileges_apply_exits_3() {
     passes("unprivileged", include_str!("kernel/unprivileged.sh"));
 }

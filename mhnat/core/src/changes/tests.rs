@@ -7,10 +7,12 @@ fn route(device: &str, metric: u32) -> Route {
     Route {
         table: TableId::DEFAULT,
         family: Family::V6,
+        destination: "::/0".parse().unwrap(),
         metric,
         device: device.parse().unwrap(),
         gateway: None,
         source: None,
+        mtu: None,
     }
 }
 

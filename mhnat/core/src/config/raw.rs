@@ -86,16 +86,18 @@ pub(super) struct Uplink {
     #[schemars(with = "String", example = &"eth0")]
     pub(super) interface: Option<Spanned<String>>,
     /// This host's address or addresses there, IPv4 or IPv6 or both, without prefix length. The first of
-    /// each family is the source of what this host itself sends.
+    /// each family is the source of what this host itself sends. "dynamic": whatever the interface has.
     #[serde(default)]
     #[schemars(with = "OneOrMany", example = &"198.51.100.2")]
     pub(super) address: Option<Spanned<OneOrMany>>,
-    /// The next hop, one for each family. None on a point-to-point interface.
+    /// The next hop, one for each family. None on a point-to-point interface. "dynamic": that of the default
+    /// route which DHCP, router advertisements or somebody else made through the interface.
     #[serde(default)]
     #[schemars(with = "OneOrMany", example = &"198.51.100.1")]
     pub(super) gateway: Option<Spanned<OneOrMany>>,
     /// What packets that leave here get as their source: "masquerade" (the interface's address), an address,
-    /// a list with one address for each family, or "none". Without it: "none".
+    /// a pool of them ("FIRST-LAST" or a prefix), a list with one of these for each family, or "none".
+    /// Without it: "none".
     #[serde(default)]
     #[schemars(with = "OneOrMany", example = &"masquerade")]
     pub(super) source: Option<Spanned<OneOrMany>>,
@@ -104,6 +106,19 @@ pub(super) struct Uplink {
     #[serde(default)]
     #[schemars(with = "u32", range(min = 1), example = 10)]
     pub(super) metric: Option<Spanned<i64>>,
+    /// The largest packet in bytes that it carries, where that is less than its interface says. TCP agrees on
+    /// segments that fit, and other packets that are too large are refused here.
+    #[serde(default)]
+    #[schemars(with = "u16", range(min = 576), example = 1400)]
+    pub(super) mtu: Option<Spanned<i64>>,
+    /// Destinations that use this uplink while it is up.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["196.21.0.0/19"]]))]
+    pub(super) prefixes: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A file with more of them, one a line, `#` before comments. Its path is relative to this file.
+    #[serde(default)]
+    #[schemars(with = "String", example = &"za.txt")]
+    pub(super) prefixes_file: Option<Spanned<String>>,
 }
 
 /// A dummy address for one way to a far host.
@@ -115,7 +130,12 @@ pub(super) struct FanOut {
     #[serde(default)]
     #[schemars(with = "String", example = &"192.0.2.1")]
     pub(super) dummy: Option<Spanned<String>>,
-    /// The address of the far host.
+    /// The protocol and port, or a range of ports, that this way is for; or a list of them. Without it, every
+    /// protocol and port.
+    #[serde(default)]
+    #[schemars(with = "OneOrMany", example = &"tcp/5001")]
+    pub(super) port: Option<Spanned<OneOrMany>>,
+    /// The address of the far host; with its port, if that is another than the one port in `port`.
     #[serde(default)]
     #[schemars(with = "String", example = &"198.51.100.10")]
     pub(super) to: Option<Spanned<String>>,

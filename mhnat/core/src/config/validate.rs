@@ -6,22 +6,25 @@
 mod addresses;
 mod fan_outs;
 mod marks;
+mod ports;
+mod prefixes;
 mod replies;
+mod sources;
 mod uplinks;
 
 use std::collections::BTreeSet;
 
-use super::raw;
+use super::{Files, raw};
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
 use crate::model::{FanOut, Model, Source, Uplink};
 
 /// The model, unless something in it makes no sense, and all complaints.
-pub(super) fn validate(raw: &raw::Config) -> (Option<Model>, Vec<Diagnostic>) {
+pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<Diagnostic>) {
     let mut found = Vec::new();
     let mask = raw.marks.as_ref().map_or(MarkMask::DEFAULT, |raw| marks::mask(raw, &mut found));
-    let uplinks = uplinks::uplinks(&raw.uplink, mask, &mut found);
+    let uplinks = uplinks::uplinks(&raw.uplink, files, mask, &mut found);
     let fan_outs = fan_outs::fan_outs(&raw.fan_out, &uplinks, &mut found);
     let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);
     if raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {
@@ -34,7 +37,15 @@ pub(super) fn validate(raw: &raw::Config) -> (Option<Model>, Vec<Diagnostic>) {
     let pinning = pinning(raw, &mut found);
     let uplinks: Vec<Uplink> = uplinks.into_iter().map(|known| known.uplink).collect();
     let forwarding = forwarding(raw, &uplinks, &fan_outs);
-    let model = found.is_empty().then_some(Model { mask, forwarding, pinning, uplinks, fan_outs, replies });
+    let model = found.is_empty().then_some(Model {
+        mask,
+        forwarding,
+        forwarding_implied: raw.forwarding.is_none(),
+        pinning,
+        uplinks,
+        fan_outs,
+        replies,
+    });
     (model, found)
 }
 

@@ -12,6 +12,7 @@ fn rule() -> impl Strategy<Value = Rule> {
             action: match action {
                 0 => Action::LookupWithoutDefault(TableId::MAIN),
                 1 => Action::Lookup(table),
+                2 if slot == 1 => Action::Lookup(TableId::PREFIXES),
                 2 => Action::Lookup(TableId::DEFAULT),
                 _ => Action::Unreachable,
             },
@@ -23,13 +24,23 @@ fn rule() -> impl Strategy<Value = Rule> {
 }
 
 fn route() -> impl Strategy<Value = Route> {
-    (0..4u8, 1..3u32, 0..3u8).prop_map(|(slot, metric, device)| Route {
-        table: Slot::new(slot).map_or(TableId::DEFAULT, TableId::of),
+    (0..5u8, 0..3u8, 1..3u32, 0..3u8).prop_map(|(slot, net, metric, device)| Route {
+        table: match slot {
+            0 => TableId::DEFAULT,
+            4 => TableId::PREFIXES,
+            _ => TableId::of(Slot::new(slot).unwrap()),
+        },
         family: Family::V4,
+        destination: if net == 0 {
+            Family::V4.everywhere()
+        } else {
+            format!("10.{net}.0.0/16").parse().unwrap()
+        },
         metric,
         device: format!("eth{device}").parse().unwrap(),
         gateway: None,
         source: None,
+        mtu: None,
     })
 }
 
@@ -82,7 +93,7 @@ proptest! {
             it.rules.iter().copied().filter(|rule| !leads_to_defaults(rule)).collect()
         };
         let routes = |it: &Routing| -> BTreeSet<_> {
-            it.routes.iter().filter(|route| route.table != TableId::DEFAULT).cloned().collect()
+            it.routes.iter().filter(|route| !route.table.is_for_anybody()).cloned().collect()
         };
         prop_assert!(half.rules.is_superset(&rules(&from)) && half.rules.is_superset(&rules(&to)));
         prop_assert!(half.routes.is_superset(&routes(&to)));
@@ -93,7 +104,7 @@ proptest! {
         let steps = steps(&from, &to);
         let strange = |state: &Routing, known: &Routing| {
             state.routes.iter().any(|route| {
-                route.table == TableId::DEFAULT && !devices(known).contains(&link(route))
+                route.table.is_for_anybody() && !devices(known).contains(&link(route))
             })
         };
         let mut state = from.clone();

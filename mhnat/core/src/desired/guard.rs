@@ -5,8 +5,9 @@
 //! address - the provider would drop the packet, or the answer would come in elsewhere. The guard stands
 //! behind source translation and sees what would really leave.
 //!
-//! Three questions in this order:
+//! Questions in this order:
 //!
+//! 0. Is it of the pool of this uplink? Then it may leave; of another's, then it is dropped.
 //! 1. Does the source belong to an uplink, but not to this one? Then it is dropped, in both directions of a
 //!    connection, and on routed uplinks too.
 //! 2. Is it an answer? Its source is what was asked: a service address, or a host in a routed prefix.
@@ -23,12 +24,15 @@ use super::ruleset::{Part, quoted, rule};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::IfName;
-use crate::nft::Set;
+use crate::nft::{Rule, Set};
 
 pub(super) fn part(context: &Context<'_>) -> Part {
     let mut part = Part::default();
     let mut untranslated = Vec::new();
     for family in Family::ALL {
+        let (own_pools, other_pools): (Vec<_>, Vec<_>) = pools(context, family).into_iter().unzip();
+        part.guard.extend(own_pools);
+        part.guard.extend(other_pools.into_iter().flatten());
         let own = own(context, family);
         let (ip, digit, address) = (family.nft_keyword(), family.digit(), family.nft_address_type());
         let foreign = format!("oifname . {ip} saddr != @uplink_own_{digit}");
@@ -91,6 +95,28 @@ pub(super) fn part(context: &Context<'_>) -> Part {
         part.guard.iter().any(|rule| rule.text.contains(&name))
     });
     part
+}
+
+/// For each pool: what lets its sources leave by the uplink, and what keeps them from leaving by others. Two
+/// uplinks may share a pool, so all of the former come first.
+fn pools(context: &Context<'_>, family: Family) -> Vec<(Rule, Option<Rule>)> {
+    let several = context.model.uplinks.len() > 1;
+    context
+        .legs(family)
+        .filter_map(|(it, leg)| {
+            let Source::Pool { first, last } = leg.source else { return None };
+            let (name, source) = (&it.uplink.name, format!("{} saddr {first}-{last}", family.nft_keyword()));
+            let own = rule(
+                format!("oifname {} {source} return", quoted(&it.uplink.interface)),
+                format!("guard: {family} sources of the pool of uplink {name} leave by it"),
+            );
+            let others = rule(
+                format!("oifname @uplinks {source} drop"),
+                format!("guard: {family} sources of the pool of uplink {name} leave by no other"),
+            );
+            Some((own, several.then_some(others)))
+        })
+        .collect()
 }
 
 /// The sources of each uplink, by interface.

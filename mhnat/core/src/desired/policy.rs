@@ -4,6 +4,7 @@
 //! 10000   lookup main suppress_prefixlength 0    what this host reaches directly or by a route of its own
 //! 101xx   fwmark MARK lookup TABLE, unreachable  packets for which an uplink was chosen
 //! 11xxx   from ADDRESS lookup TABLE, unreachable packets that carry an uplink's address
+//! 15800   lookup 10800                           destinations that have an uplink of their own
 //! 15900   lookup 10900                           everything else: default routes by metric
 //! ```
 //!
@@ -13,9 +14,11 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::Context;
 use crate::family::Family;
-use crate::model::UdpReplies;
+use crate::model::{UdpReplies, Uplink};
 use crate::routing::{Action, ONLY_METRIC, Route, Rule, Selector, TableId, priority};
 
 pub(super) fn rules(context: &Context<'_>) -> BTreeSet<Rule> {
@@ -40,6 +43,9 @@ fn family_rules(context: &Context<'_>, family: Family) -> Vec<Rule> {
             add(priority + 1, Selector::From(*address), Action::Unreachable);
         }
     }
+    if context.uplinks().any(|it| prefixes(it.uplink, family).next().is_some()) {
+        add(priority::PREFIXES, Selector::All, Action::Lookup(TableId::PREFIXES));
+    }
     if context.legs(family).any(|(it, _)| it.uplink.metric.is_some()) {
         add(priority::DEFAULT, Selector::All, Action::Lookup(TableId::DEFAULT));
     }
@@ -54,27 +60,37 @@ pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
     for family in Family::ALL {
         for (it, leg) in context.legs(family).filter(|(it, _)| context.availability.usable(it.uplink, family))
         {
-            let mut add = |table, metric| {
+            let mut add = |table, destination, metric| {
                 routes.insert(Route {
                     table,
                     family,
+                    destination,
                     metric,
                     device: it.uplink.interface.clone(),
+                    mtu: it.uplink.mtu,
                     gateway: leg.gateway,
                     // `redirect` translates to the interface's own first address, so that the kernel's own
                     // choice of a source must stand.
                     source: leg.preferred().filter(|_| !redirected(context, it.uplink)),
                 })
             };
-            add(TableId::of(it.slot), ONLY_METRIC);
+            add(TableId::of(it.slot), family.everywhere(), ONLY_METRIC);
             if let Some(metric) = it.uplink.metric {
-                add(TableId::DEFAULT, metric);
+                add(TableId::DEFAULT, family.everywhere(), metric);
+            }
+            // A prefix of two uplinks is there twice, and the kernel takes the lower metric.
+            for prefix in prefixes(it.uplink, family) {
+                add(TableId::PREFIXES, prefix, it.uplink.metric.unwrap_or(ONLY_METRIC));
             }
         }
     }
     routes
 }
 
-fn redirected(context: &Context<'_>, uplink: &crate::model::Uplink) -> bool {
+fn prefixes(uplink: &Uplink, family: Family) -> impl Iterator<Item = IpNet> {
+    uplink.prefixes.iter().copied().filter(move |prefix| Family::of(prefix.addr()) == family)
+}
+
+fn redirected(context: &Context<'_>, uplink: &Uplink) -> bool {
     matches!(&context.model.replies.udp, Some(UdpReplies::Redirect(on)) if on.contains(&uplink.interface))
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, connections, fan_out, guard};
+use super::{Context, answers, connections, fan_out, guard, mtu};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::UplinkName;
@@ -57,6 +57,8 @@ pub(super) fn rule(text: impl Into<String>, comment: impl Into<String>) -> Rule 
 pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     // The order of parts is the order of rules in a chain. A fan-out's source comes before the uplink's.
     let parts = [
+        // Before any rule that decides what becomes of the packet.
+        mtu::part(context),
         fan_out::part(context),
         connections::part(context),
         answers::part(context),
@@ -131,6 +133,11 @@ fn sources(context: &Context<'_>) -> Part {
     let mut masquerading = BTreeSet::new();
     for family in Family::ALL {
         let mut fixed = Vec::new();
+        // A link-local source is for the link, where its owner is known by it.
+        let condition = match family {
+            Family::V4 => "",
+            Family::V6 => "ip6 saddr != fe80::/10 ",
+        };
         for (it, leg) in context.legs(family) {
             match leg.source {
                 Source::Unchanged => {}
@@ -138,17 +145,22 @@ fn sources(context: &Context<'_>) -> Part {
                     masquerading.insert(quoted(&it.uplink.interface));
                 }
                 Source::Fixed(address) => fixed.push((quoted(&it.uplink.interface), address.to_string())),
+                // A rule for each: what loads a map to ranges differs between versions of nft.
+                // `persistent` chooses by the client's address alone.
+                Source::Pool { first, last } => part.nat_postrouting.push(rule(
+                    format!(
+                        "oifname {} {condition}snat {} to {first}-{last} persistent",
+                        quoted(&it.uplink.interface),
+                        family.nft_keyword()
+                    ),
+                    format!("uplink: {family} clients share the pool of uplink {}", it.uplink.name),
+                )),
             }
         }
         if fixed.is_empty() {
             continue;
         }
         let map = format!("uplink_source_{}", family.digit());
-        // A link-local source is for the link, where its owner is known by it.
-        let condition = match family {
-            Family::V4 => "",
-            Family::V6 => "ip6 saddr != fe80::/10 ",
-        };
         part.nat_postrouting.push(rule(
             format!("{condition}snat {} to oifname map @{map}", family.nft_keyword()),
             format!("uplink: {family} packets take the fixed source of the uplink that they leave by"),

@@ -25,11 +25,17 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[rstest]
 #[case::fan_out("fan-out", include_str!("../../../examples/fan-out.toml"))]
 #[case::pinning("pinning", include_str!("../../../examples/pinning.toml"))]
+#[case::fan_out_ports("fan-out-ports", include_str!("../../../examples/fan-out-ports.toml"))]
 #[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
+#[case::pool("pool", include_str!("../../../examples/pool.toml"))]
+#[case::prefixes("prefixes", include_str!("../../../examples/prefixes.toml"))]
 #[case::uplink("uplink", include_str!("../../../examples/uplink.toml"))]
 fn plans_of_the_examples(#[case] name: &str, #[case] text: &str) {
-    insta::assert_snapshot!(name, render::plan(&plan(text, &Availability::full())));
+    insta::assert_snapshot!(
+        name,
+        render::notes(&model(text)) + &render::plan(&plan(text, &Availability::full()))
+    );
 }
 
 const MARK: &str = include_str!("../../../examples/replies-mark.toml");
@@ -150,8 +156,68 @@ fn no_name_of_an_uplink_is_that_of_another_chain(#[case] name: &str) {
     assert_eq!(chains.len(), plan.ruleset.chains.len(), "{}", plan.ruleset.text());
 }
 
+const SHARED: &str = r#"
+[[uplink]]
+name = "first"
+interface = "eth0"
+address = ["192.0.2.2", "2001:db8:1::2"]
+gateway = ["192.0.2.1", "2001:db8:1::1"]
+metric = 10
+prefixes = ["196.40.96.0/20"]
+
+[[uplink]]
+name = "second"
+interface = "eth1"
+address = ["198.51.100.2", "2001:db8:2::2"]
+gateway = ["198.51.100.1", "2001:db8:2::1"]
+metric = 20
+prefixes = ["196.40.96.0/20", "196.40.97.0/24", "2001:db8:2a::/48"]
+"#;
+
 #[test]
-fn a_thousand_fan_outs_need_the_rules_of_one() {
+fn prefixes_are_routes_while_their_uplink_is_usable() {
+    let model = model(SHARED);
+    let prefixes = |links: &Links| -> Vec<String> {
+        let plan = desired(&model, &slots(&model), &Availability::observe(&model, links));
+        assert_eq!(plan.rules.iter().filter(|rule| rule.priority == 15_800).count(), 2, "one a family");
+        let routes = plan.routes.iter().filter(|route| route.table == crate::routing::TableId::PREFIXES);
+        routes.map(|it| format!("{} {} {}", it.destination, it.device, it.metric)).collect()
+    };
+    let mut links = links();
+    let second = ["196.40.96.0/20 eth1 20", "196.40.97.0/24 eth1 20", "2001:db8:2a::/48 eth1 20"];
+    assert_eq!(prefixes(&links), ["196.40.96.0/20 eth0 10", second[0], second[1], second[2]]);
+    links.remove(&"eth0".parse().unwrap());
+    assert_eq!(prefixes(&links), second);
+    links.clear();
+    assert_eq!(prefixes(&links), [] as [&str; 0]);
+}
+
+#[test]
+fn without_prefixes_nothing_asks_their_table() {
+    let text: String =
+        SHARED.lines().filter(|it| !it.starts_with("prefixes")).map(|it| format!("{it}\n")).collect();
+    assert!(plan(&text, &Availability::full()).rules.iter().all(|rule| rule.priority != 15_800));
+}
+
+#[rstest]
+#[case::range("203.0.113.8-203.0.113.9", "snat ip to 203.0.113.8-203.0.113.9 persistent")]
+#[case::spaces("203.0.113.8 - 203.0.113.9", "snat ip to 203.0.113.8-203.0.113.9 persistent")]
+#[case::prefix("203.0.113.8/29", "snat ip to 203.0.113.8-203.0.113.15 persistent")]
+#[case::one_of_a_range("203.0.113.8-203.0.113.8", "\"eth0\" : 203.0.113.8\n")]
+#[case::one_of_a_prefix("203.0.113.8/32", "\"eth0\" : 203.0.113.8\n")]
+fn a_pool_is_a_range_unless_it_is_one_address(#[case] source: &str, #[case] expected: &str) {
+    let text = format!(
+        "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"10.0.0.2\"\nsource = \"{source}\"\n"
+    );
+    let ruleset = plan(&text, &Availability::full()).ruleset_text();
+    assert!(ruleset.contains(expected), "{ruleset}");
+}
+
+#[rstest]
+#[case::whole("", "")]
+#[case::one_port("port = \"tcp/5001\"", ":9001")]
+#[case::many_ports("port = [\"tcp/5001\", \"udp/5000-5010\"]", "")]
+fn a_thousand_fan_outs_need_the_rules_of_one(#[case] port: &str, #[case] to_port: &str) {
     let uplink = "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"10.0.0.2\"\nmetric = 1\n";
     let fan_outs = |count: u16| {
         let mut text = uplink.to_owned();
@@ -159,8 +225,8 @@ fn a_thousand_fan_outs_need_the_rules_of_one() {
             let [high, low] = n.to_be_bytes();
             let _ = writeln!(
                 text,
-                "[[fan-out]]\ndummy = \"198.18.{high}.{low}\"\nto = \"10.9.{high}.{low}\"\n\
-                 source = \"10.8.{high}.{low}\"\nuplink = \"a\""
+                "[[fan-out]]\ndummy = \"198.18.{high}.{low}\"\nto = \"10.9.{high}.{low}{to_port}\"\n\
+                 source = \"10.8.{high}.{low}\"\nuplink = \"a\"\n{port}"
             );
         }
         plan(&text, &Availability::full())
@@ -170,11 +236,98 @@ fn a_thousand_fan_outs_need_the_rules_of_one() {
     assert_eq!((one.rules, one.routes), (thousand.rules, thousand.routes));
 }
 
+#[test]
+fn many_uplinks_need_the_base_chains_of_two() {
+    let uplinks = |count: u8| {
+        let mut text = "pinning = true\n".to_owned();
+        for n in 1..=count {
+            let _ = writeln!(
+                text,
+                "[[uplink]]\nname = \"u{n}\"\ninterface = \"eth{n}\"\naddress = \"10.{n}.0.2\"\n\
+                 source = \"10.{n}.0.2\"\nmtu = 1400\nmetric = {n}"
+            );
+        }
+        let chains = plan(&text, &Availability::full()).ruleset.chains;
+        chains.into_iter().filter(|chain| chain.hook.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(uplinks(2), uplinks(200));
+}
+
+#[rstest]
+#[case::an_address("\"a\" . 10.0.0.2", true)]
+#[case::the_other_address("\"a\" . 10.0.0.3", true)]
+#[case::the_fixed_source("\"a\" . 203.0.113.9", true)]
+#[case::the_source_of_a_fan_out("\"a\" . 203.0.113.1", true)]
+#[case::the_source_of_a_fan_out_anywhere("\"a\" . 203.0.113.5", true)]
+#[case::the_same_by_the_other("\"b\" . 203.0.113.5", true)]
+#[case::the_first_uplinks_address_by_the_other("\"b\" . 10.0.0.2", false)]
+#[case::the_fan_outs_source_by_the_other("\"b\" . 203.0.113.1", false)]
+fn an_uplinks_own_sources(#[case] pair: &str, #[case] own: bool) {
+    let text = "[[uplink]]\nname = \"u\"\ninterface = \"a\"\naddress = [\"10.0.0.2\", \"10.0.0.3\"]\n\
+        source = \"203.0.113.9\"\n\
+        [[uplink]]\nname = \"v\"\ninterface = \"b\"\naddress = \"10.1.0.2\"\n\
+        [[fan-out]]\ndummy = \"192.0.2.1\"\nto = \"10.9.0.1\"\nsource = \"203.0.113.1\"\nuplink = \"u\"\n\
+        [[fan-out]]\ndummy = \"192.0.2.5\"\nto = \"10.9.0.5\"\nsource = \"203.0.113.5\"\n";
+    let plan = plan(text, &Availability::full());
+    let set = plan.ruleset.sets.iter().find(|set| set.name == "uplink_own_4").unwrap();
+    assert_eq!(set.elements.iter().any(|it| it == pair), own, "{:?}", set.elements);
+}
+
+#[rstest]
+#[case::nothing("", &[])]
+#[case::replies("[replies]\nudp = \"mark\"\n", &["mark_prerouting: ct state new meta l4proto { udp } iifname vmap @came_by", "mark_output: ct mark & 0x0000ff00 vmap @leave_by"])]
+#[case::pinning("pinning = true\n", PINNED)]
+#[case::both("pinning = true\n[replies]\nudp = \"mark\"\ntcp = \"mark\"\n", PINNED)]
+fn connections_remember_what_some_mode_wants(#[case] words: &str, #[case] expected: &[&str]) {
+    let uplink = "[[uplink]]\nname = \"u\"\ninterface = \"a\"\naddress = \"10.0.0.2\"\nmetric = 1\n";
+    let text = match words.split_once("[replies]") {
+        Some((top, replies)) => format!("{top}{uplink}[replies]{replies}"),
+        None => format!("{words}{uplink}"),
+    };
+    let plan = plan(&text, &Availability::full());
+    let rules: Vec<String> = plan
+        .ruleset
+        .chains
+        .iter()
+        .filter(|chain| chain.name.starts_with("mark_"))
+        .flat_map(|chain| chain.rules.iter().map(move |rule| format!("{}: {}", chain.name, rule.text)))
+        .collect();
+    assert_eq!(rules, expected);
+}
+
+const PINNED: &[&str] = &[
+    "mark_prerouting: iifname != @uplinks ct mark & 0x0000ff00 vmap @leave_by",
+    "mark_prerouting: ct state new iifname vmap @came_by",
+    "mark_output: ct mark & 0x0000ff00 vmap @leave_by",
+    "mark_postrouting: ct state new ct mark & 0x0000ff00 == 0 oifname vmap @went_by",
+];
+
+#[rstest]
+#[case::all_well(&[], &[])]
+#[case::first(&["eth1"], &["192.0.2.1 . tcp . 5001"])]
+#[case::both(&["eth1", "eth2"], &["192.0.2.1 . tcp . 5001", "192.0.2.1 . udp . 6000-6015", "192.0.2.1 . tcp . 6100"])]
+#[case::another(&["eth0"], &[])]
+fn ways_by_a_lost_uplink_are_refused(#[case] gone: &[&str], #[case] refused: &[&str]) {
+    let model = model(include_str!("../../../examples/fan-out-ports.toml"));
+    let mut links = Links::new();
+    for uplink in model.uplinks.iter().filter(|it| !gone.contains(&it.interface.as_str())) {
+        let addresses = uplink.legs.values().flat_map(|leg| leg.addresses.clone()).collect();
+        let link = Link { up: true, carrier: true, addresses, ..Link::default() };
+        links.insert(uplink.interface.clone(), link);
+    }
+    let plan = desired(&model, &slots(&model), &Availability::observe(&model, &links));
+    let set = plan.ruleset.sets.iter().find(|set| set.name == "fan_out_port_lost_4");
+    assert_eq!(set.map_or(&[][..], |set| &set.elements), refused);
+    let rules = plan.ruleset.chains.iter().flat_map(|chain| &chain.rules);
+    let rejecting = rules.filter(|rule| rule.text.contains("@fan_out_port_lost_4 reject")).count();
+    assert_eq!(rejecting, if refused.is_empty() { 0 } else { 2 }, "forwarded and this host's own");
+}
+
 /// A configuration of any shape that validation accepts.
 fn any_config() -> impl Strategy<Value = String> {
-    let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4u8);
+    let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..5u8);
     let replies = (0..3u8, any::<bool>(), any::<bool>());
-    let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>());
+    let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>(), 0..4u8);
     (prop::collection::vec(uplink, 1..6), prop::collection::vec(fan_out, 0..6), replies).prop_map(
         |(uplinks, fan_outs, (udp, tcp, pinning))| {
             let mut text = String::new();
@@ -195,18 +348,29 @@ fn any_config() -> impl Strategy<Value = String> {
                 }
                 if *metric {
                     let _ = writeln!(text, "metric = {}", 100 - n);
+                    // The same for all: their metrics tell them apart.
+                    let shared = both("100.64.0.0/10".to_owned(), "2001:db9::/32".to_owned());
+                    let _ = writeln!(text, "prefixes = {shared}");
+                }
+                if *gateway && *metric {
+                    let _ = writeln!(text, "mtu = {}", 1400 + n);
                 }
                 match source {
                     0 => {}
                     1 => text.push_str("source = \"none\"\n"),
                     2 => text.push_str("source = \"masquerade\"\n"),
+                    3 => {
+                        let pool =
+                            both(format!("203.0.113.{n}-203.0.113.99"), format!("2001:db8:11{n}::/64"));
+                        let _ = writeln!(text, "source = {pool}");
+                    }
                     _ => {
                         let own = both(format!("203.0.113.{n}"), format!("2001:db8:113::{n}"));
                         let _ = writeln!(text, "source = {own}");
                     }
                 }
             }
-            for (n, (source, named, index)) in fan_outs.iter().enumerate() {
+            for (n, (source, named, index, port)) in fan_outs.iter().enumerate() {
                 let (name, (v4, v6, ..)) = {
                     let at = index.index(uplinks.len());
                     (at, uplinks[at])
@@ -219,6 +383,11 @@ fn any_config() -> impl Strategy<Value = String> {
                 let dot = if v4 || !v6 { "." } else { ":" };
                 let n = n + 1;
                 let _ = writeln!(text, "[[fan-out]]\ndummy = \"{dummy}{dot}{n}\"\nto = \"{to}{dot}{n}\"");
+                match port {
+                    0 | 1 => {}
+                    2 => text.push_str("port = \"tcp/5001\"\n"),
+                    _ => text.push_str("port = [\"tcp/5001-5009\", \"udp/53\"]\n"),
+                }
                 if *source {
                     let _ = writeln!(text, "source = \"{from}{dot}{n}\"");
                 }
@@ -286,7 +455,7 @@ proptest! {
         }
         for map in plan.ruleset.maps.iter().filter(|map| map.value == "verdict") {
             for (_, verdict) in &map.elements {
-                let chain = verdict.trim_start_matches("goto ");
+                let chain = verdict.trim_start_matches("goto ").trim_start_matches("jump ");
                 prop_assert!(plan.ruleset.chains.iter().any(|it| it.name == chain), "{} in {}", chain, text);
             }
         }

@@ -49,3 +49,18 @@ fn a_replacement_keeps_shared_base_chains_and_removes_the_rest() {
         ]
     );
 }
+
+#[rstest::rstest]
+#[case::plain("ipv4_addr", "192.0.2.1", false)]
+#[case::port("ipv4_addr . inet_proto . inet_service", "192.0.2.1 . tcp . 22", false)]
+#[case::range("ipv4_addr . inet_proto . inet_service", "192.0.2.1 . tcp . 22-23", true)]
+#[case::prefix("ipv6_addr", "2001:db8::/32", true)]
+#[case::name("ifname", "\"eth0-1\"", false)]
+fn ranges_and_prefixes_need_a_flag(#[case] key: &'static str, #[case] element: &str, #[case] interval: bool) {
+    let set = Set { name: "s".into(), key, elements: vec![element.into()] };
+    let elements = vec![(element.into(), "accept".into())];
+    let map = Map { name: "m".into(), key, value: "verdict", elements };
+    for text in [set_text(&set), map_text(&map)] {
+        assert_eq!(text.contains("\t\tflags interval\n"), interval, "{text}");
+    }
+}

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use mhnat_core::config::{self, MAX_BYTES, Rejected};
+use mhnat_core::config::{self, Files, MAX_BYTES, MAX_PREFIX_FILE_BYTES, Rejected};
 use mhnat_core::diagnostic;
 use mhnat_core::model::Model;
 
@@ -28,7 +28,7 @@ pub(super) fn load(path: &Path, terminal: &Terminal) -> Result<Model, Failure> {
 /// The model of the file at `path`, with the file.
 pub(super) fn load_whole(path: &Path, terminal: &Terminal) -> Result<Loaded, Failure> {
     let name = path.display();
-    let bytes = read(path).map_err(|error| {
+    let bytes = read(path, MAX_BYTES).map_err(|error| {
         let failure = Failure::new(Exit::BadInput, format!("cannot read {name}: {error}"));
         match error.kind() {
             io::ErrorKind::NotFound => failure.hint("is the path right? mhnat has no default file"),
@@ -46,7 +46,7 @@ pub(super) fn load_whole(path: &Path, terminal: &Terminal) -> Result<Loaded, Fai
 /// The model of a file that was read before.
 pub(super) fn parse(path: &Path, bytes: &[u8], terminal: &Terminal) -> Result<Model, Failure> {
     let name = path.display();
-    config::read(bytes).map_err(|rejected| match rejected {
+    config::read_with(bytes, &files(path, bytes)).map_err(|rejected| match rejected {
         Rejected::TooLarge => {
             Failure::new(Exit::BadInput, format!("{name} is larger than {} KiB", MAX_BYTES >> 10))
                 .hint("is this a configuration of mhnat?")
@@ -65,9 +65,17 @@ pub(super) fn parse(path: &Path, bytes: &[u8], terminal: &Terminal) -> Result<Mo
     })
 }
 
+/// The files that the configuration names, relative to where it is.
+fn files(path: &Path, bytes: &[u8]) -> Files {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let content =
+        |name: &str| read(&directory.join(name), MAX_PREFIX_FILE_BYTES).map_err(|error| error.to_string());
+    Files(config::files(bytes).into_iter().map(|name| (name.clone(), content(&name))).collect())
+}
+
 /// Reads no more than one byte beyond the limit: the path may be a device without end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

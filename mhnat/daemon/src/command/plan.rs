@@ -37,7 +37,7 @@ pub(super) fn run(
     let slots = Slots::allocate(names, &previous, model.mask.capacity());
     let desired = desired(&model, &slots, &Availability::full());
     let text = match format {
-        Format::Text => render::plan(&desired),
+        Format::Text => render::notes(&model) + &render::plan(&desired),
         Format::Nft => desired.ruleset_text(),
         Format::Json => {
             serde_json::to_string_pretty(&desired)

@@ -69,12 +69,8 @@ pub(crate) async fn apply(
         policy_rules: prospect.desired.rules.len(),
         routes: prospect.desired.routes.len(),
         sysctls: next.kept.len(),
-        unusable: prospect
-            .availability
-            .unusable()
-            .map(|(name, family, reason)| (name.clone(), family, reason))
-            .collect(),
-        lacking_gateway: lacking_gateway(model, &prospect.devices.links)
+        unusable: prospect.availability.complaints(&prospect.model),
+        lacking_gateway: lacking_gateway(&prospect.model, &prospect.devices.links)
             .into_iter()
             .map(|(name, family)| (name.clone(), family))
             .collect(),

@@ -8,6 +8,7 @@ use mhnat_core::desired::{Desired, desired};
 use mhnat_core::link::{Availability, Unusable};
 use mhnat_core::model::Model;
 use mhnat_core::nft::{Inventory, inventory};
+use mhnat_core::resolve::resolve;
 use mhnat_core::slot::Slots;
 use mhnat_core::sysctl::{self as settings, Surroundings, SysctlPlan};
 
@@ -23,6 +24,8 @@ const DETECTION: Duration = Duration::from_secs(3);
 /// The way from what there is to what there should be.
 #[derive(Debug)]
 pub(super) struct Prospect {
+    /// The model with what the links say of its dynamic uplinks.
+    pub(super) model: Model,
     pub(super) devices: Devices,
     pub(super) availability: Availability,
     pub(super) former: Former,
@@ -57,14 +60,14 @@ pub(super) async fn observe(
     nft: &Nft,
 ) -> Result<Prospect, Failure> {
     let table = nft.inventory().await?;
-    let (devices, availability) = settled(model, kernel).await?;
+    let (devices, model, availability) = settled(model, kernel).await?;
     let around =
         Surroundings { interfaces: devices.names.clone(), advertised: kernel.advertised(&devices).await? };
     let (known_slots, kept) =
         state.as_ref().map(|state| (state.slots.clone(), state.kept.clone())).unwrap_or_default();
     let names = model.uplinks.iter().map(|uplink| &uplink.name);
     let slots = Slots::allocate(names, &known_slots, model.mask.capacity());
-    let desired = desired(model, &slots, &availability);
+    let desired = desired(&model, &slots, &availability);
     let mut keys = settings::relevant(&desired.sysctls, &around);
     keys.extend(kept.keys().cloned());
     let values = sysctl::read(&keys)?;
@@ -77,22 +80,31 @@ pub(super) async fn observe(
     };
     let routing = kernel.routing(&devices).await?;
     let former = Former { state, ruleset, routing, values };
-    Ok(Prospect { devices, availability, former, table, altered, slots, desired, sysctls })
+    Ok(Prospect { model, devices, availability, former, table, altered, slots, desired, sysctls })
 }
 
-/// The links, once no address of ours is waiting for duplicate address detection: the kernel takes no route
-/// with a tentative source.
-async fn settled(model: &Model, kernel: &Kernel) -> Result<(Devices, Availability), Failure> {
+/// The links and what they say of dynamic uplinks, once no address of ours is waiting for duplicate address
+/// detection: the kernel takes no route with a tentative source.
+async fn settled(model: &Model, kernel: &Kernel) -> Result<(Devices, Model, Availability), Failure> {
     let deadline = Instant::now() + DETECTION;
     loop {
-        let devices = kernel.devices().await?;
-        let availability = Availability::observe(model, &devices.links);
+        let (devices, model, availability) = links(model, kernel).await?;
         let waiting = availability.unusable().any(|(_, _, why)| matches!(why, Unusable::Tentative(_)));
         if !waiting || Instant::now() >= deadline {
-            return Ok((devices, availability));
+            return Ok((devices, model, availability));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The links as they are, and the model with what they say of dynamic uplinks.
+pub(super) async fn links(model: &Model, kernel: &Kernel) -> Result<(Devices, Model, Availability), Failure> {
+    let mut devices = kernel.devices().await?;
+    let asking = model.uplinks.iter().filter(|uplink| uplink.dynamic.gateway);
+    kernel.learn(&mut devices, asking.map(|uplink| &uplink.interface)).await?;
+    let model = resolve(model, &devices.links, &Kernel::families());
+    let availability = Availability::observe(&model, &devices.links);
+    Ok((devices, model, availability))
 }
 
 /// What an apply of this model would change.

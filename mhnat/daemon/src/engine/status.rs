@@ -15,6 +15,7 @@ use mhnat_core::routing::TableId;
 use mhnat_core::sysctl::{self as settings, Surroundings};
 use serde::Serialize;
 
+use super::observe::links;
 use super::{alive, boot_time, differences};
 use crate::failure::Failure;
 use crate::kernel::{Counters, Devices, Kernel, flows};
@@ -101,7 +102,8 @@ pub(crate) async fn status(
         unknown: Vec::new(),
     };
     if let (Some(state), Some(model)) = (state, model) {
-        let availability = Availability::observe(model, &devices.links);
+        let (devices, model, availability) = links(model, &kernel).await?;
+        let model = &model;
         let advertised = kernel.advertised(&devices).await?;
         status.drift.extend(setting_differences(state, model, &availability, &devices, advertised)?);
         let marked = flows(model.mask.bits());

@@ -1,8 +1,11 @@
 //! Network devices and their addresses, read only.
 
+use std::net::IpAddr;
+
 use futures_util::TryStreamExt as _;
-use mhnat_core::link::Link;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use mhnat_core::link::{Link, is_global};
+use mhnat_core::name::IfName;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::Handle;
 use serde::Serialize;
@@ -27,9 +30,15 @@ pub(super) async fn devices(handle: &Handle) -> Result<Devices, KernelError> {
         add_link(&mut devices, &message);
     }
     injected("list the addresses")?;
+    let mut secondary = Vec::new();
     let mut addresses = Box::pin(handle.address().get().execute());
     while let Some(message) = addresses.try_next().await.map_err(refused("list the addresses"))? {
-        add_address(&mut devices, &message);
+        add_address(&mut devices, &message, &mut secondary);
+    }
+    for (name, address) in secondary {
+        if let Some(link) = devices.links.get_mut(&name) {
+            link.preferred.push(address);
+        }
     }
     Ok(devices)
 }
@@ -66,7 +75,8 @@ fn add_link(devices: &mut Devices, message: &LinkMessage) {
     devices.by_index.insert(message.header.index, name);
 }
 
-fn add_address(devices: &mut Devices, message: &AddressMessage) {
+/// Secondary addresses, which IPv6 calls temporary, come after all others.
+fn add_address(devices: &mut Devices, message: &AddressMessage, secondary: &mut Vec<(IfName, IpAddr)>) {
     let mut local = None;
     let mut address = None;
     let mut flags = AddressFlags::empty();
@@ -80,17 +90,22 @@ fn add_address(devices: &mut Devices, message: &AddressMessage) {
     }
     // With a peer, IFA_ADDRESS is the peer's and IFA_LOCAL ours (rtnetlink(7)).
     let Some(own) = local.or(address) else { return };
-    let link = devices
-        .by_index
-        .get(&message.header.index)
-        .and_then(|name| name.parse().ok())
-        .and_then(|name| devices.links.get_mut(&name));
-    let Some(link) = link else { return };
+    let name = devices.by_index.get(&message.header.index).and_then(|name| name.parse::<IfName>().ok());
+    let Some(name) = name else { return };
+    let Some(link) = devices.links.get_mut(&name) else { return };
     if flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
         && !flags.contains(AddressFlags::Optimistic)
     {
         link.tentative.insert(own);
     } else {
         link.addresses.insert(own);
+        let lasting = message.header.scope == AddressScope::Universe && is_global(own);
+        if lasting && !flags.contains(AddressFlags::Deprecated) {
+            if flags.contains(AddressFlags::Secondary) {
+                secondary.push((name, own));
+            } else {
+                link.preferred.push(own);
+            }
+        }
     }
 }

@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use futures_util::TryStreamExt as _;
+use ipnet::IpNet;
 use mhnat_core::family::Family;
+use mhnat_core::link::{NextHop, Origin};
+use mhnat_core::mtu::Mtu;
+use mhnat_core::name::IfName;
 use mhnat_core::routing::{PROTOCOL, Route, TableId};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType,
 };
-use nix::errno::Errno;
 use rtnetlink::Handle;
 
 use super::{Devices, KernelError, injected, lacks_family, refused};
@@ -18,7 +22,8 @@ use super::{Devices, KernelError, injected, lacks_family, refused};
 pub(super) async fn ours(handle: &Handle, devices: &Devices) -> Result<BTreeSet<Route>, KernelError> {
     let mut routes = BTreeSet::new();
     for family in Family::ALL {
-        for message in dump(handle, family, RouteProtocol::Other(PROTOCOL)).await? {
+        let filter = filter(family, RouteProtocol::Other(PROTOCOL));
+        for message in dump(handle, filter).await? {
             let route = parse(family, &message, devices)
                 .ok_or_else(|| KernelError::Stranger(format!("an {family} route")))?;
             routes.insert(route);
@@ -28,7 +33,7 @@ pub(super) async fn ours(handle: &Handle, devices: &Devices) -> Result<BTreeSet<
 }
 
 pub(super) async fn advertised(handle: &Handle, devices: &Devices) -> Result<BTreeSet<String>, KernelError> {
-    let routes = dump(handle, Family::V6, RouteProtocol::Ra).await?;
+    let routes = dump(handle, filter(Family::V6, RouteProtocol::Ra)).await?;
     Ok(routes
         .iter()
         .filter(|message| message.header.destination_prefix_length == 0)
@@ -40,14 +45,87 @@ pub(super) async fn advertised(handle: &Handle, devices: &Devices) -> Result<BTr
         .collect())
 }
 
-async fn dump(
+/// Next hops of default routes through the interface, in any table that is not ours.
+pub(super) async fn learn(
     handle: &Handle,
-    family: Family,
-    protocol: RouteProtocol,
-) -> Result<Vec<RouteMessage>, KernelError> {
+    devices: &mut Devices,
+    interface: &IfName,
+) -> Result<(), KernelError> {
+    let index = devices.by_index.iter().find(|(_, name)| name.as_str() == interface.as_str());
+    let Some(index) = index.map(|(index, _)| *index) else { return Ok(()) };
+    for family in Family::ALL {
+        let mut filter = filter(family, RouteProtocol::Unspec);
+        filter.attributes.push(RouteAttribute::Oif(index));
+        let hops: Vec<NextHop> =
+            dump(handle, filter).await?.iter().flat_map(|message| next_hops(message, index)).collect();
+        if let Some(link) = devices.links.get_mut(interface) {
+            link.learned.extend(hops);
+        }
+    }
+    Ok(())
+}
+
+fn next_hops(message: &RouteMessage, index: u32) -> Vec<NextHop> {
+    let header = &message.header;
+    let (mut table, mut metric) = (u32::from(header.table), 0);
+    // Several next hops of one route each have attributes of their own.
+    let mut hops = vec![(None, message.attributes.as_slice())];
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(it) => table = *it,
+            RouteAttribute::Priority(it) => metric = *it,
+            RouteAttribute::MultiPath(several) => {
+                hops =
+                    several.iter().map(|it| (Some(it.interface_index), it.attributes.as_slice())).collect();
+            }
+            _ => {}
+        }
+    }
+    let table = TableId::from_number(table);
+    let ours = header.protocol == RouteProtocol::Other(PROTOCOL) || table.in_our_range();
+    if ours || header.destination_prefix_length != 0 || header.kind != RouteType::Unicast {
+        return Vec::new();
+    }
+    hops.into_iter()
+        .filter_map(|(device, attributes)| {
+            let (mut device, mut gateway) = (device, None);
+            for attribute in attributes {
+                match attribute {
+                    RouteAttribute::Oif(it) => device = Some(*it),
+                    RouteAttribute::Gateway(it) => gateway = ip(it),
+                    _ => {}
+                }
+            }
+            (device == Some(index)).then_some(NextHop {
+                aside: table != TableId::MAIN,
+                origin: origin(header.protocol),
+                metric,
+                gateway: gateway?,
+            })
+        })
+        .collect()
+}
+
+const fn origin(protocol: RouteProtocol) -> Origin {
+    match protocol {
+        RouteProtocol::Dhcp => Origin::Dhcp,
+        RouteProtocol::Ra => Origin::Advertisement,
+        RouteProtocol::Static => Origin::Static,
+        RouteProtocol::Boot => Origin::Boot,
+        _ => Origin::Other,
+    }
+}
+
+/// All routes of a family that this protocol made; of all protocols when it is not given.
+fn filter(family: Family, protocol: RouteProtocol) -> RouteMessage {
     let mut filter = RouteMessage::default();
     filter.header.address_family = address_family(family);
     filter.header.protocol = protocol;
+    filter
+}
+
+async fn dump(handle: &Handle, filter: RouteMessage) -> Result<Vec<RouteMessage>, KernelError> {
+    let (family, protocol) = (filter.header.address_family, filter.header.protocol);
     injected("list the routes")?;
     let mut stream = Box::pin(handle.route().get(filter).execute());
     let mut found = Vec::new();
@@ -56,12 +134,12 @@ async fn dump(
             Ok(Some(message)) => found.push(message),
             Ok(None) => break,
             // A kernel without IPv6 has no routes of it.
-            Err(error) if family == Family::V6 && lacks_family(&error) => break,
-            Err(error) => return Err(refused(format!("list the {family} routes"))(error)),
+            Err(error) if family == AddressFamily::Inet6 && lacks_family(&error) => break,
+            Err(error) => return Err(refused("list the routes")(error)),
         }
     }
     // Kernels before 5.0 do not filter.
-    found.retain(|message| message.header.protocol == protocol);
+    found.retain(|message| protocol == RouteProtocol::Unspec || message.header.protocol == protocol);
     Ok(found)
 }
 
@@ -74,22 +152,31 @@ const fn address_family(family: Family) -> AddressFamily {
 
 /// The route, if it is one that we write.
 fn parse(family: Family, message: &RouteMessage, devices: &Devices) -> Option<Route> {
-    if message.header.destination_prefix_length != 0 {
-        return None;
-    }
+    let mut destination = family.everywhere();
     let mut table = u32::from(message.header.table);
-    let (mut metric, mut device, mut gateway, mut source) = (0, None, None, None);
+    let (mut metric, mut device, mut gateway, mut source, mut mtu) = (0, None, None, None, None);
     for attribute in &message.attributes {
         match attribute {
+            RouteAttribute::Destination(it) => {
+                destination = IpNet::new(ip(it)?, message.header.destination_prefix_length).ok()?;
+            }
             RouteAttribute::Table(it) => table = *it,
             RouteAttribute::Priority(it) => metric = *it,
             RouteAttribute::Oif(it) => device = devices.by_index.get(it)?.parse().ok(),
             RouteAttribute::Gateway(it) => gateway = Some(ip(it)?),
             RouteAttribute::PrefSource(it) => source = Some(ip(it)?),
+            RouteAttribute::Metrics(metrics) => {
+                for metric in metrics {
+                    if let RouteMetric::Mtu(bytes) = metric {
+                        mtu = Some(Mtu::new(*bytes)?);
+                    }
+                }
+            }
             _ => {}
         }
     }
-    Some(Route { table: TableId::from_number(table), family, metric, device: device?, gateway, source })
+    let table = TableId::from_number(table);
+    Some(Route { table, family, destination, metric, device: device?, gateway, source, mtu })
 }
 
 fn ip(address: &RouteAddress) -> Option<IpAddr> {
@@ -100,7 +187,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-fn message(route: &Route, devices: &Devices) -> Result<RouteMessage, KernelError> {
+pub(super) fn message(route: &Route, devices: &Devices) -> Result<RouteMessage, KernelError> {
     let index = devices
         .by_index
         .iter()
@@ -119,6 +206,10 @@ fn message(route: &Route, devices: &Devices) -> Result<RouteMessage, KernelError
         },
         ..RouteHeader::default()
     };
+    if route.destination.prefix_len() > 0 {
+        message.header.destination_prefix_length = route.destination.prefix_len();
+        message.attributes.push(RouteAttribute::Destination(route.destination.addr().into()));
+    }
     message.attributes.push(RouteAttribute::Table(route.table.number()));
     message.attributes.push(RouteAttribute::Priority(route.metric));
     message.attributes.push(RouteAttribute::Oif(index));
@@ -129,29 +220,8 @@ fn message(route: &Route, devices: &Devices) -> Result<RouteMessage, KernelError
     if let Some(source) = route.source {
         message.attributes.push(RouteAttribute::PrefSource(source.into()));
     }
-    Ok(message)
-}
-
-/// Adds a route where there is none: one of another program at the same metric stays, and is an error.
-pub(super) async fn add(handle: &Handle, route: &Route, devices: &Devices) -> Result<(), KernelError> {
-    let request = handle.route().add(message(route, devices)?);
-    match request.execute().await {
-        Err(rtnetlink::Error::NetlinkError(error))
-            if error.to_io().raw_os_error().map(Errno::from_raw) == Some(Errno::EEXIST) =>
-        {
-            Err(KernelError::Taken(route.clone()))
-        }
-        other => other.map_err(refused(format!("add the {} route `{route}`", route.family))),
+    if let Some(mtu) = route.mtu {
+        message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu.bytes().into())]));
     }
-}
-
-/// Replaces a route of ours, without a moment in which there is none.
-pub(super) async fn replace(handle: &Handle, route: &Route, devices: &Devices) -> Result<(), KernelError> {
-    let request = handle.route().add(message(route, devices)?).replace();
-    request.execute().await.map_err(refused(format!("replace the {} route `{route}`", route.family)))
-}
-
-pub(super) async fn delete(handle: &Handle, route: &Route, devices: &Devices) -> Result<(), KernelError> {
-    let request = handle.route().del(message(route, devices)?);
-    request.execute().await.map_err(refused(format!("delete the {} route `{route}`", route.family)))
+    Ok(message)
 }

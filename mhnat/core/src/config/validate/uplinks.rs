@@ -1,4 +1,4 @@
-//! `[[uplink]]`: names, interfaces, addresses, gateways, sources and metrics.
+//! `[[uplink]]`: names, interfaces, addresses, gateways and metrics.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,13 +6,15 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::super::raw;
-use super::super::raw::OneOrMany;
+use super::super::raw::{self, OneOrMany};
+use super::super::{Files, words::nearest};
 use super::addresses::{Placed, address, is_link_local, words};
+use super::{prefixes, sources};
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
-use crate::model::{Leg, Source, Uplink};
+use crate::model::{Dynamic, Leg, Source, Uplink};
+use crate::mtu::Mtu;
 use crate::name::{IfName, NameError, UplinkName};
 use crate::routing::priority::MAX_ADDRESSES;
 use crate::slot::Slot;
@@ -22,15 +24,19 @@ pub(super) struct Known {
     pub(super) uplink: Uplink,
     pub(super) addresses: Vec<Placed<IpAddr>>,
     pub(super) gateways: Vec<Placed<IpAddr>>,
+    pub(super) prefixes: Vec<prefixes::Given>,
 }
 
 pub(super) fn uplinks(
     raw: &[Spanned<raw::Uplink>],
+    files: &Files,
     mask: MarkMask,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Known> {
     let mut seen = Seen::default();
-    let known = raw.iter().filter_map(|it| uplink(it.get_ref(), &mut seen, found)).collect();
+    let known: Vec<Known> =
+        raw.iter().filter_map(|it| uplink(it.get_ref(), files, &mut seen, found)).collect();
+    prefixes::shared(&known, found);
     let room = usize::try_from(mask.capacity()).unwrap_or(usize::MAX).min(usize::from(Slot::MAX));
     if let Some(surplus) = raw.get(room) {
         let hint = if room < usize::from(Slot::MAX) {
@@ -78,7 +84,7 @@ fn unique(
     }
 }
 
-fn uplink(raw: &raw::Uplink, seen: &mut Seen, found: &mut Vec<Diagnostic>) -> Option<Known> {
+fn uplink(raw: &raw::Uplink, files: &Files, seen: &mut Seen, found: &mut Vec<Diagnostic>) -> Option<Known> {
     let name = raw.name.as_ref().and_then(|it| name(it, found));
     let interface = raw.interface.as_ref().and_then(|it| interface(it, found));
     if let (Some(name), Some(text)) = (&name, &raw.name) {
@@ -93,26 +99,36 @@ fn uplink(raw: &raw::Uplink, seen: &mut Seen, found: &mut Vec<Diagnostic>) -> Op
         unique(&mut seen.metrics, &metric.get_ref().to_string(), metric.span(), "metric", hint, found);
     }
 
-    let addresses = addresses(raw.address.as_ref(), found);
+    let dynamic =
+        Dynamic { address: is_dynamic(raw.address.as_ref()), gateway: is_dynamic(raw.gateway.as_ref()) };
+    let addresses = if dynamic.address { Vec::new() } else { addresses(raw.address.as_ref(), found) };
     for it in &addresses {
         let hint =
             "an address belongs to one uplink; put one that all of them lead to on a dummy or lo interface";
         unique(&mut seen.addresses, &it.value.to_string(), it.span.clone(), "address", hint, found);
     }
-    let gateways = gateways(raw.gateway.as_ref(), &addresses, found);
-    let sources = sources(raw.source.as_ref(), &addresses, found);
-    let legs = Family::ALL
+    let gateways =
+        if dynamic.gateway { Vec::new() } else { gateways(raw.gateway.as_ref(), &addresses, found) };
+    let sources = sources::sources(raw.source.as_ref(), &addresses, found);
+    // A next hop in one family says that there is no way out in the other.
+    let expected = |gateway: Option<IpAddr>| dynamic.address && (gateway.is_some() || gateways.is_empty());
+    let legs: BTreeMap<Family, Leg> = Family::ALL
         .into_iter()
         .filter_map(|family| {
             let own: Vec<IpAddr> =
                 addresses.iter().map(|it| it.value).filter(|it| Family::of(*it) == family).collect();
             let gateway = gateways.iter().map(|it| it.value).find(|it| Family::of(*it) == family);
             let source = sources.get(&family).copied().unwrap_or(Source::Unchanged);
-            (!own.is_empty()).then_some((family, Leg { addresses: own, gateway, source }))
+            (!own.is_empty() || expected(gateway))
+                .then_some((family, Leg { addresses: own, gateway, source }))
         })
         .collect();
     let metric = raw.metric.as_ref().and_then(|it| u32::try_from(*it.get_ref()).ok());
-    Some(Known { uplink: Uplink { name: name?, interface: interface?, metric, legs }, addresses, gateways })
+    let mtu = raw.mtu.as_ref().and_then(|it| mtu(it, &addresses, found));
+    let given = prefixes::prefixes(raw, &legs, files, found);
+    let prefixes = given.iter().map(|it| it.net).collect();
+    let uplink = Uplink { name: name?, interface: interface?, metric, mtu, legs, dynamic, prefixes };
+    Some(Known { uplink, addresses, gateways, prefixes: given })
 }
 
 fn name(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<UplinkName> {
@@ -139,6 +155,36 @@ fn complain<T: std::str::FromStr<Err = NameError>>(
         .ok()
 }
 
+/// What stands for whatever the kernel was told by others.
+const DYNAMIC: &str = "dynamic";
+
+fn is_dynamic(raw: Option<&Spanned<OneOrMany>>) -> bool {
+    matches!(raw.map(Spanned::get_ref), Some(OneOrMany::One(word)) if word == DYNAMIC)
+}
+
+/// Complains about a word that is or was meant to be `dynamic` where an address is wanted.
+fn not_dynamic(word: &Placed<&str>, key: &str, found: &mut Vec<Diagnostic>) -> bool {
+    let meant = !word.value.contains(['.', ':']) && nearest(word.value, [DYNAMIC].into_iter()).is_some();
+    if meant {
+        let complaint = if word.value == DYNAMIC {
+            Diagnostic::new(
+                format!("`dynamic` is for all of `{key}`, so it stands alone"),
+                word.span.clone(),
+                "expected an IPv4 or IPv6 address in this list",
+            )
+            .hint(format!("write `{key} = \"dynamic\"`"))
+        } else {
+            Diagnostic::new(
+                format!("{:?} is not an address", word.value),
+                word.span.clone(),
+                "perhaps `dynamic` was meant",
+            )
+        };
+        found.push(complaint);
+    }
+    meant
+}
+
 fn addresses(raw: Option<&Spanned<OneOrMany>>, found: &mut Vec<Diagnostic>) -> Vec<Placed<IpAddr>> {
     let Some(raw) = raw else { return Vec::new() };
     let words = words(raw);
@@ -150,6 +196,9 @@ fn addresses(raw: Option<&Spanned<OneOrMany>>, found: &mut Vec<Diagnostic>) -> V
     }
     let mut own: Vec<Placed<IpAddr>> = Vec::new();
     for word in &words {
+        if not_dynamic(word, "address", found) {
+            continue;
+        }
         let Some(it) = address(word, "an address of this host", found) else { continue };
         if is_link_local(it.value) {
             found.push(
@@ -175,6 +224,27 @@ fn addresses(raw: Option<&Spanned<OneOrMany>>, found: &mut Vec<Diagnostic>) -> V
     own
 }
 
+/// The schema has seen to the range; IPv6 wants more than IPv4.
+fn mtu(bytes: &Spanned<i64>, addresses: &[Placed<IpAddr>], found: &mut Vec<Diagnostic>) -> Option<Mtu> {
+    let mtu = Mtu::new(u32::try_from(*bytes.get_ref()).ok()?)?;
+    for family in Family::ALL {
+        let least = Mtu::least(family);
+        let Some(address) = addresses.iter().find(|it| Family::of(it.value) == family) else { continue };
+        if mtu < least {
+            found.push(
+                Diagnostic::new(
+                    format!("an {family} link carries packets of {} bytes", least.bytes()),
+                    bytes.span(),
+                    "this is less",
+                )
+                .related(address.span.clone(), format!("an {family} address"))
+                .hint(format!("raise `mtu`, or leave the {family} address out")),
+            );
+        }
+    }
+    Some(mtu)
+}
+
 /// At most one for each family, and then one for each family that the uplink has an address of.
 fn gateways(
     raw: Option<&Spanned<OneOrMany>>,
@@ -183,8 +253,12 @@ fn gateways(
 ) -> Vec<Placed<IpAddr>> {
     let Some(raw) = raw else { return Vec::new() };
     let words = words(raw);
-    let gateways: Vec<Placed<IpAddr>> =
-        words.iter().filter_map(|word| address(word, "a gateway", found)).collect();
+    let mut gateways: Vec<Placed<IpAddr>> = Vec::new();
+    for word in &words {
+        if !not_dynamic(word, "gateway", found) {
+            gateways.extend(address(word, "a gateway", found));
+        }
+    }
     if gateways.len() < words.len() {
         return gateways;
     }
@@ -218,7 +292,7 @@ fn gateways(
     gateways
 }
 
-fn one_for_each_family(
+pub(super) fn one_for_each_family(
     given: &[Placed<IpAddr>],
     addresses: &[Placed<IpAddr>],
     what: &str,
@@ -249,52 +323,4 @@ fn one_for_each_family(
             );
         }
     }
-}
-
-fn sources(
-    raw: Option<&Spanned<OneOrMany>>,
-    addresses: &[Placed<IpAddr>],
-    found: &mut Vec<Diagnostic>,
-) -> BTreeMap<Family, Source> {
-    let Some(raw) = raw else { return BTreeMap::new() };
-    let everywhere = |source| Family::ALL.into_iter().map(|family| (family, source)).collect();
-    match raw.get_ref() {
-        OneOrMany::One(word) if word == "masquerade" => return everywhere(Source::Masquerade),
-        OneOrMany::One(word) if word == "none" => return BTreeMap::new(),
-        OneOrMany::One(word) if word.parse::<IpAddr>().is_err() && !word.contains(['.', ':']) => {
-            let meant = super::super::words::nearest(word, ["masquerade", "none"].into_iter());
-            let label = meant.map_or_else(
-                || "expected `masquerade`, `none` or an address".to_owned(),
-                |meant| format!("perhaps `{meant}` was meant"),
-            );
-            found.push(
-                Diagnostic::new(format!("{word:?} is not a source"), raw.span(), label)
-                    .hint("expected `masquerade`, `none`, an address, or a list with one for each family"),
-            );
-            return BTreeMap::new();
-        }
-        OneOrMany::One(_) | OneOrMany::Many(_) => {}
-    }
-    let words = words(raw);
-    if words.is_empty() {
-        found.push(
-            Diagnostic::new("`source` names no address", raw.span(), "this list is empty")
-                .hint("write `source = \"none\"` to leave sources as they are"),
-        );
-    }
-    if let Some(alone) = words.iter().find(|it| matches!(it.value, "masquerade" | "none")) {
-        found.push(
-            Diagnostic::new(
-                format!("`{}` is for both families, so it stands alone", alone.value),
-                alone.span.clone(),
-                "expected an IPv4 or IPv6 address in this list",
-            )
-            .hint(format!("write `source = \"{}\"`", alone.value)),
-        );
-        return BTreeMap::new();
-    }
-    let given: Vec<Placed<IpAddr>> =
-        words.iter().filter_map(|word| address(word, "a source address", found)).collect();
-    one_for_each_family(&given, addresses, "source", found);
-    given.iter().map(|it| (Family::of(it.value), Source::Fixed(it.value))).collect()
 }

@@ -1,0 +1,6 @@
+#!/bin/sh
+# What DHCP clients and router advertisements leave behind.
+ip route replace default via 198.51.100.1 dev wan0 proto dhcp metric 100
+ip route replace default via 100.64.2.1 dev wan1 proto dhcp metric 200
+ip -6 route replace default via 2001:db8:1::1 dev wan0 proto ra metric 100
+ip -6 route replace default via 2001:db8:2::1 dev wan1 proto ra metric 200
