@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::family::Family;
 use crate::name::IfName;
-use crate::routing::{Action, Route, Rule, TableId};
+use crate::routing::{Action, Route, Rule};
 
 /// Rules and routes of ours, there or wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -136,6 +136,8 @@ impl Watch {
     /// Leaves the terminal's session, and waits until `apply` has said that the change is complete, or died.
     pub(crate) fn begin(directory: &Path) -> Result<Self, Failure> {
         let mut stdout = io::stdout();
+        // Held back from the beginning, so that none ends this process before it has rolled back.
+        signals().thread_block().map_err(broken("hold signals back"))?;
         let begun =
             nix::unistd::setsid().map_err(broken("leave the session")).and_then(|_| succeed(directory));
         let alive = match begun {
@@ -157,15 +159,12 @@ impl Watch {
     /// Waits for the confirmation or the deadline, and rolls back.
     pub(crate) async fn serve(self, nft: &Nft, terminal: &mut Terminal) -> Result<(), Failure> {
         let Some(id) = unconfirmed(&self.directory).map(|it| it.id) else { return Ok(()) };
-        // Held back from here on, so that none ends this process between waiting and rolling back.
-        let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT]);
-        signals.thread_block().map_err(broken("hold signals back"))?;
         // Nothing else is to be done meanwhile, so that the runtime may stand still.
-        if self.complete && !self.wait(&id, signals)? {
+        if self.complete && !self.wait(&id)? {
             return Ok(());
         }
         let _deferred = Deferred::new().map_err(broken("defer signals"))?;
-        signals.thread_unblock().map_err(broken("receive signals"))?;
+        signals().thread_unblock().map_err(broken("receive signals"))?;
         // A change that is being confirmed, or taken back, holds the lock.
         let dir = StateDir::lock_within(&self.directory, Duration::from_secs(3600)).await?;
         let Some(change) = dir.read()?.state.and_then(|state| state.unconfirmed).filter(|it| it.id == id)
@@ -184,9 +183,9 @@ impl Watch {
     }
 
     /// Whether the time has run out; not, when the change is confirmed or gone.
-    fn wait(&self, id: &str, signals: SigSet) -> Result<bool, Failure> {
+    fn wait(&self, id: &str) -> Result<bool, Failure> {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let signals = SignalFd::with_flags(&signals, flags).map_err(broken("wait for signals"))?;
+        let signals = SignalFd::with_flags(&signals(), flags).map_err(broken("wait for signals"))?;
         let inotify =
             Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(broken("watch files"))?;
         inotify
@@ -221,6 +220,11 @@ impl Watch {
             }
         }
     }
+}
+
+/// What would end the process while it waits.
+fn signals() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT])
 }
 
 /// Takes over from the process before, which may not have noticed yet that it is not needed any more.

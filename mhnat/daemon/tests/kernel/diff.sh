@@ -27,7 +27,7 @@ grep -q '^-ip route del default via 10.2.0.1 dev eth1 .*metric 20 table 10900' /
 grep -q '^+ip route replace default via 10.2.0.1 dev eth1 .*metric 30 table 10900' /run/said || fail "$(cat /run/said)"
 sed 's/^source = "203.0.113.1"$/source = "203.0.113.2"/' both.toml >changed.toml
 differs changed.toml
-[ "$(grep -c '^[-+]' /run/said)" = 4 ] || fail "$(cat /run/said)"
+[ "$(grep -c '^[-+]' /run/said)" = 8 ] || fail "$(cat /run/said)"
 grep -q '^+.*192.0.2.1 : 203.0.113.2' /run/said || fail "$(cat /run/said)"
 
 # Somebody else was here.
