@@ -7,12 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::family::Family;
 use crate::name::IfName;
 use crate::routing::{Action, Route, Rule};
 
 /// Rules and routes of ours, there or wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routing {
     /// Policy rules.
     pub rules: BTreeSet<Rule>,

@@ -1,10 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::engine::SUBCOMMAND;
 use crate::nft::Choice;
 
 const EXIT_CODES: &str = "\
@@ -13,14 +15,19 @@ Exit codes:
   1  the operation failed; after apply, the host is as it was before unless the message says otherwise;
      after down, what could be taken back is, and down can be run again
   2  the input was wrong; nothing was touched
-  3  this machine cannot do it: no privileges, no nft, a kernel feature is missing";
+  3  this machine cannot do it: no privileges, no nft, a kernel feature is missing
+  4  plan --diff: something would change; status: the kernel is not as it was applied";
 
 const EXAMPLES: &str = "\
 Examples:
   mhnat check /etc/mhnat.toml              is the file right?
   mhnat plan /etc/mhnat.toml               what would be in the kernel?
   mhnat plan --nft-only gw.toml | less     only the nft ruleset
+  sudo mhnat plan --diff /etc/mhnat.toml   what would an apply change?
   sudo mhnat apply /etc/mhnat.toml         make it so; again after every change of file or links
+  sudo mhnat apply --confirm 30s x.toml    the same, and back after 30 s, unless I can still reach you and say
+  sudo mhnat confirm                       that I want to keep it
+  sudo mhnat status                        which uplinks are usable? does the kernel still hold what was applied?
   mhnat explain gw.toml --in lan0 --from 10.0.0.2:5000 --to 192.0.2.80:443/tcp
                                            where would this go, and why?
   sudo mhnat audit /etc/mhnat.toml         what on this host will bite?
@@ -54,11 +61,14 @@ pub(crate) enum Command {
         /// The configuration file.
         config: PathBuf,
     },
-    /// Print what would be in the kernel. Needs no privileges and does not look at the kernel: all links
-    /// count as usable.
+    /// Print what would be in the kernel. Without --diff, this needs no privileges and does not look at the
+    /// kernel: all links count as usable.
     Plan {
         /// The configuration file.
         config: PathBuf,
+        /// Print what an apply would change on this host as it is now. Exits 0 when nothing, 4 when something.
+        #[arg(long, conflicts_with = "nft_only")]
+        diff: bool,
         /// Print the nft ruleset only.
         #[arg(long, conflicts_with = "json")]
         nft_only: bool,
@@ -67,11 +77,48 @@ pub(crate) enum Command {
         json: bool,
         #[command(flatten)]
         state: StateDir,
+        #[command(flatten)]
+        nft: Nft,
     },
     /// Bring the kernel to what the configuration says: all of it, or nothing when a step fails.
     Apply {
         /// The configuration file.
         config: PathBuf,
+        /// Take the change back after this time, such as 30s or 5m, unless `mhnat confirm` comes before. It is
+        /// taken back even when this terminal is gone.
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        confirm: Option<Duration>,
+        #[command(flatten)]
+        state: StateDir,
+        #[command(flatten)]
+        nft: Nft,
+    },
+    /// Keep a change that was applied with --confirm.
+    Confirm {
+        #[command(flatten)]
+        state: StateDir,
+    },
+    /// Take back a change that was applied with --confirm, without waiting for its time to run out.
+    Rollback {
+        #[command(flatten)]
+        state: StateDir,
+        #[command(flatten)]
+        nft: Nft,
+    },
+    /// Wait for the confirmation of a change: what `apply --confirm` leaves behind.
+    #[command(name = SUBCOMMAND, hide = true)]
+    AwaitConfirmation {
+        #[command(flatten)]
+        state: StateDir,
+        #[command(flatten)]
+        nft: Nft,
+    },
+    /// Say which uplinks are usable, what passes them, and whether the kernel still holds what was applied.
+    /// Exits 4 when it does not.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         state: StateDir,
         #[command(flatten)]
@@ -164,4 +211,21 @@ pub(crate) struct Nft {
     /// /usr/sbin and /sbin.
     #[arg(long, value_name = "PATH|lib", env = "MHNAT_NFT")]
     pub(crate) nft: Option<Choice>,
+}
+
+/// A time such as `30s`, `5m` or `1h`: long enough to say yes, and no longer than a day.
+fn time(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| "expected a time such as 30s or 5m".to_owned())?;
+    let seconds = match unit {
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => return Err("expected a time such as 30s or 5m".to_owned()),
+    };
+    match seconds {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected a time from 1s to 24h".to_owned()),
+    }
 }

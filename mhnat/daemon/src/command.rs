@@ -4,48 +4,67 @@ mod apply;
 mod audit;
 mod check;
 mod config;
+mod confirm;
+mod diff;
 mod down;
 mod explain;
 mod generate;
 mod plan;
+mod status;
 
 use std::future::Future;
 
 use crate::cli::{Cli, Command};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::Terminal;
 
 /// Runs what was asked for.
-pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<(), Failure> {
+pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<Outcome, Failure> {
+    let done = |()| Outcome::Done;
     match &cli.command {
-        Command::Check { config } => check::run(config, terminal),
-        Command::Plan { config, nft_only, json, state } => {
+        Command::Check { config } => check::run(config, terminal).map(done),
+        Command::Plan { config, diff: true, nft_only: _, json, state, nft } => {
+            block_on(diff::run(config, *json, &state.state_dir, nft.nft.as_ref(), terminal))
+        }
+        Command::Plan { config, diff: false, nft_only, json, state, nft: _ } => {
             let format = match (nft_only, json) {
                 (true, _) => plan::Format::Nft,
                 (false, true) => plan::Format::Json,
                 (false, false) => plan::Format::Text,
             };
-            plan::run(config, format, &state.state_dir, terminal)
+            plan::run(config, format, &state.state_dir, terminal).map(done)
         }
-        Command::Apply { config, state, nft } => {
-            let model = config::load(config, terminal)?;
-            block_on(apply::run(&model, &state.state_dir, nft.nft.as_ref(), terminal))
+        Command::Apply { config, confirm, state, nft } => {
+            block_on(apply::run(config, *confirm, &state.state_dir, nft.nft.as_ref(), terminal)).map(done)
         }
-        Command::Down { state, nft } => block_on(down::run(&state.state_dir, nft.nft.as_ref(), terminal)),
+        Command::Confirm { state } => block_on(confirm::confirm(&state.state_dir, terminal)).map(done),
+        Command::Rollback { state, nft } => {
+            block_on(confirm::rollback(&state.state_dir, nft.nft.as_ref(), terminal)).map(done)
+        }
+        Command::AwaitConfirmation { state, nft } => {
+            let watch = confirm::begin(&state.state_dir)?;
+            block_on(confirm::watch(watch, nft.nft.as_ref(), terminal)).map(done)
+        }
+        Command::Status { json, state, nft } => {
+            block_on(status::run(*json, &state.state_dir, nft.nft.as_ref(), terminal))
+        }
+        Command::Down { state, nft } => {
+            block_on(down::run(&state.state_dir, nft.nft.as_ref(), terminal)).map(done)
+        }
         Command::Audit { config, json, nft } => {
             let model = config.as_ref().map(|it| config::load(it, terminal)).transpose()?;
-            block_on(audit::run(model.as_ref(), nft.nft.as_ref(), *json, terminal))
+            block_on(audit::run(model.as_ref(), nft.nft.as_ref(), *json, terminal)).map(done)
         }
         Command::Explain(arguments) => {
             let model = config::load(&arguments.config, terminal)?;
-            block_on(explain::run(&model, arguments, terminal))
+            block_on(explain::run(&model, arguments, terminal)).map(done)
         }
-        Command::Completions { shell } => generate::completions(*shell, terminal),
-        Command::Man { directory } => generate::man(directory),
+        Command::Completions { shell } => generate::completions(*shell, terminal).map(done),
+        Command::Man { directory } => generate::man(directory).map(done),
     }
 }
 
-fn block_on(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

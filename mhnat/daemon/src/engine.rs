@@ -6,6 +6,10 @@
 mod apply;
 mod down;
 mod interrupt;
+mod observe;
+mod restore;
+mod status;
+mod supervisor;
 
 use std::collections::BTreeSet;
 
@@ -16,13 +20,17 @@ use mhnat_core::name::UplinkName;
 
 pub(crate) use self::apply::apply;
 pub(crate) use self::down::down;
+pub(crate) use self::observe::compare;
+pub(crate) use self::restore::roll_back;
+pub(crate) use self::status::{Status, UplinkStatus, status};
+pub(crate) use self::supervisor::{SUBCOMMAND, Watch, alive, boot_time};
 use crate::failure::{Exit, Failure, with_causes};
 use crate::kernel::{Devices, Kernel, KernelError, OnError};
 use crate::sysctl::SysctlError;
 
 /// What was applied, for the person who asked.
 #[derive(Debug)]
-pub(crate) struct Applied {
+pub(crate) struct Done {
     pub(crate) nft_rules: usize,
     pub(crate) policy_rules: usize,
     pub(crate) routes: usize,

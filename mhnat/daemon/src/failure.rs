@@ -1,8 +1,22 @@
-//! The one error that ends the program, with its exit code and its remedy.
+//! How the program ends: well, or by the one error with its exit code and its remedy.
 
 use std::fmt;
 
-/// The exit codes other than success. They are part of the interface.
+/// How a command ends that does not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// As asked, and nothing differs where that was the question.
+    Done,
+    /// The kernel is not as it should be: the answer of `plan --diff` and `status`, not a failure.
+    Differs,
+}
+
+impl Outcome {
+    /// The exit code of [`Outcome::Differs`].
+    pub(crate) const DIFFERS: u8 = 4;
+}
+
+/// The exit codes of failures. They are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// The operation failed, and the host is as before unless the message says otherwise.

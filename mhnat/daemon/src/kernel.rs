@@ -5,6 +5,7 @@
 
 mod batch;
 mod conntrack;
+mod flows;
 mod host;
 mod links;
 mod lookup;
@@ -26,7 +27,10 @@ use nix::errno::Errno;
 use rtnetlink::Handle;
 use thiserror::Error;
 
+pub(crate) use self::flows::flows;
+pub(crate) use self::links::Counters;
 use crate::failure::{Exit, Failure, with_causes};
+use crate::fault;
 
 /// Something that the kernel would not do.
 #[derive(Debug, Error)]
@@ -81,6 +85,22 @@ impl From<KernelError> for Failure {
     }
 }
 
+/// A failure that a test asks for, before the request named.
+fn injected(what: &str) -> Result<(), KernelError> {
+    fault::point(what).map_err(|source| KernelError::Refused { what: what.to_owned(), source })
+}
+
+/// Whether a family is not part of this kernel: then there is nothing of it, which is no failure.
+fn lacks_family(error: &rtnetlink::Error) -> bool {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => matches!(
+            message.to_io().raw_os_error().map(Errno::from_raw),
+            Some(Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::EPFNOSUPPORT)
+        ),
+        _ => false,
+    }
+}
+
 fn refused(what: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> KernelError {
     let what = what.into();
     move |error| {
@@ -108,6 +128,8 @@ pub(crate) struct Devices {
     pub(crate) links: Links,
     /// All names, `lo` included.
     pub(crate) names: BTreeSet<String>,
+    /// What has passed each of them.
+    pub(crate) counters: BTreeMap<String, Counters>,
     /// All names by interface index.
     by_index: BTreeMap<u32, String>,
 }
@@ -202,7 +224,10 @@ impl Kernel {
                     }
                 }
             } else {
-                errors.extend(batch::execute(run, devices, on_error));
+                match injected("change routes") {
+                    Ok(()) => errors.extend(batch::execute(run, devices, on_error)),
+                    Err(error) => errors.push(error),
+                }
             }
             if !errors.is_empty() && on_error == OnError::Stop {
                 return errors;
@@ -212,6 +237,7 @@ impl Kernel {
     }
 
     async fn execute_rule(&self, step: &Step) -> Result<(), KernelError> {
+        injected("change a rule")?;
         match step {
             Step::AddRule(rule) => rules::add(&self.handle, rule).await,
             Step::DeleteRule(rule) => rules::delete(&self.handle, rule).await,

@@ -14,6 +14,7 @@ mod command;
 mod engine;
 mod facts;
 mod failure;
+mod fault;
 mod kernel;
 mod nft;
 mod state;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::Cli;
+use crate::failure::Outcome;
 pub use crate::nft::Library;
 use crate::terminal::Terminal;
 
@@ -35,7 +37,8 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let mut terminal = Terminal::new();
     match command::run(&cli, &mut terminal) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Differs) => ExitCode::from(Outcome::DIFFERS),
         Err(failure) => {
             terminal.fail(&failure);
             ExitCode::from(failure.exit.code())

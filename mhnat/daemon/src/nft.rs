@@ -17,6 +17,7 @@ use thiserror::Error;
 pub use self::library::Library;
 pub(crate) use self::program::Program;
 use crate::failure::{Exit, Failure, with_causes};
+use crate::fault;
 
 /// Something that nft would not do.
 #[derive(Debug, Error)]
@@ -92,6 +93,9 @@ fn refused(what: &'static str, complaint: &str, otherwise: &str) -> NftError {
     NftError::Refused { what, message: message.to_owned() }
 }
 
+/// What `--nft` calls the library.
+const LIBRARY: &str = "lib";
+
 /// What changes our table, as `--nft` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
@@ -105,7 +109,7 @@ impl FromStr for Choice {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text == "lib" { Self::Library } else { Self::Program(text.into()) })
+        Ok(if text == LIBRARY { Self::Library } else { Self::Program(text.into()) })
     }
 }
 
@@ -120,6 +124,14 @@ pub(crate) enum Nft {
 }
 
 impl Nft {
+    /// What `--nft` names it.
+    pub(crate) fn name(&self) -> Result<PathBuf, io::Error> {
+        match self {
+            Self::Program(program) => std::path::absolute(program.path()),
+            Self::Library(_) => Ok(PathBuf::from(LIBRARY)),
+        }
+    }
+
     /// What was named, or the first program in PATH, then where distributions put it.
     pub(crate) fn find(named: Option<&Choice>) -> Result<Self, NftError> {
         match named {
@@ -133,6 +145,7 @@ impl Nft {
     pub(crate) async fn inventories(&self) -> Result<Inventories, NftError> {
         let mut found = Inventories::new();
         for table in Table::ALL {
+            fault::point("list our tables").map_err(NftError::Read)?;
             found.extend(tables::inventory(table).map_err(NftError::Read)?.map(|it| (table, it)));
         }
         Ok(found)

@@ -3,13 +3,19 @@
 //! The file is written before the kernel is changed and reaches the disk before the first change, so that a
 //! run that was killed can be taken back by the next. Rules and routes are not in it, and the table need not
 //! be: ours are known by their protocol number and name. Once a ruleset is applied, its text is added, because
-//! nft does not print every rule the way that it reads it.
+//! nft does not print every rule the way that it reads it, and with it the configuration that it came from.
+//! While a change waits to be confirmed, what was there before it is here whole.
+//!
+//! All of it is true of one boot and one network namespace, so both are in the file. What an earlier boot left
+//! is forgotten: its kernel took everything with it, and its settings are not the former ones of this boot.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use mhnat_core::converge::Routing;
 use mhnat_core::slot::Slots;
 use mhnat_core::sysctl::Values;
 use nix::errno::Errno;
@@ -18,9 +24,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::failure::{Exit, Failure, with_causes};
+use crate::fault;
 
 /// The format of the file. A program that finds another refuses to guess.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Something wrong with the state directory.
 #[derive(Debug, Error)]
@@ -46,8 +53,22 @@ pub(crate) enum StateError {
     Content {
         /// The file.
         path: PathBuf,
-        /// Where it stopped making sense, unless only the version differs.
-        source: Option<serde_json::Error>,
+        /// Where it stopped making sense.
+        source: serde_json::Error,
+    },
+    /// The file is of another version.
+    #[error("{} has format {found}, and this mhnat writes format {VERSION}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The file is about another network namespace.
+    #[error("{} is about another network namespace", path.display())]
+    Namespace {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -65,10 +86,45 @@ impl From<StateError> for Failure {
                 Self::new(Exit::Cannot, text).hint("run as root, or choose a directory with --state-dir")
             }
             StateError::File { .. } => Self::new(Exit::Failed, text),
-            StateError::Content { .. } => {
-                Self::new(Exit::Failed, text).hint("was it written by another version of mhnat?")
-            }
+            StateError::Content { path, .. } => Self::new(Exit::Failed, text).hint(format!(
+                "if it cannot be mended, remove {}; then `mhnat down` still finds what is ours, but not the \
+                 former sysctls",
+                path.display()
+            )),
+            StateError::Version { path, .. } => Self::new(Exit::Failed, text).hint(format!(
+                "run `mhnat down` of the version that wrote it, or remove {} and restore sysctls by hand",
+                path.display()
+            )),
+            StateError::Namespace { path } => Self::new(Exit::Failed, text).hint(format!(
+                "give each namespace a --state-dir of its own; if the other one has ended, remove {}",
+                path.display()
+            )),
         }
+    }
+}
+
+/// Where and when a state holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Host {
+    /// The kernel's name for this boot.
+    boot: String,
+    /// The inode of the network namespace.
+    namespace: u64,
+}
+
+impl Host {
+    fn current() -> Result<Self, StateError> {
+        let (boot, namespace) =
+            (Path::new("/proc/sys/kernel/random/boot_id"), Path::new("/proc/self/ns/net"));
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StateError::File { verb: "read", path, source }
+        };
+        Ok(Self {
+            boot: fs::read_to_string(boot).map_err(fail(boot))?.trim().to_owned(),
+            namespace: fs::metadata(namespace).map_err(fail(namespace))?.ino(),
+        })
     }
 }
 
@@ -77,19 +133,80 @@ impl From<StateError> for Failure {
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
     version: u32,
+    host: Host,
     /// The numbers of the uplinks that are applied.
     pub(crate) slots: Slots,
     /// Settings that were changed, with their former values.
     pub(crate) kept: Values,
-    /// The ruleset that was applied last, to return to when the next cannot be; nothing while a change is
-    /// under way.
-    pub(crate) ruleset: Option<String>,
+    /// What was applied last, to compare with and to return to; nothing while a change is under way.
+    pub(crate) applied: Option<Applied>,
+    /// A change that is taken back unless it is confirmed.
+    pub(crate) unconfirmed: Option<Box<Unconfirmed>>,
 }
 
-impl Default for State {
-    fn default() -> Self {
-        Self { version: VERSION, slots: Slots::default(), kept: Values::new(), ruleset: None }
+impl State {
+    /// Nothing yet, here and now.
+    pub(crate) fn new() -> Result<Self, StateError> {
+        let (slots, kept) = (Slots::default(), Values::new());
+        Ok(Self { version: VERSION, host: Host::current()?, slots, kept, applied: None, unconfirmed: None })
     }
+}
+
+/// A configuration as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where it was.
+    pub(crate) path: PathBuf,
+    /// All of it.
+    pub(crate) text: String,
+}
+
+/// What was brought into the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Applied {
+    /// What it follows from.
+    pub(crate) config: Config,
+    /// The table as text; empty for no table.
+    pub(crate) ruleset: String,
+    /// Rules and routes.
+    pub(crate) routing: Routing,
+}
+
+/// A change that is taken back unless it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unconfirmed {
+    /// Which change this is: the process that waits for it compares this.
+    pub(crate) id: String,
+    /// When it is taken back, in milliseconds of `CLOCK_BOOTTIME`.
+    pub(crate) deadline: u64,
+    /// What to go back to.
+    pub(crate) former: Former,
+}
+
+/// What was in the kernel before a change: ours, and what we may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Former {
+    /// What was remembered then.
+    pub(crate) state: Option<State>,
+    /// The table: as it was applied, or as nft lists it when nothing remembers that. Nothing for no table.
+    pub(crate) ruleset: Option<String>,
+    /// Rules and routes.
+    pub(crate) routing: Routing,
+    /// Every setting that the change may touch.
+    pub(crate) values: Values,
+}
+
+/// What is found in a state directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// What is remembered of this boot.
+    pub(crate) state: Option<State>,
+    /// Whether an earlier boot left something, which means nothing any more.
+    pub(crate) stale: bool,
 }
 
 /// The state directory, locked as long as this value lives.
@@ -103,8 +220,11 @@ impl StateDir {
     /// Makes the directory if need be, and keeps other runs out of it.
     pub(crate) fn lock(path: &Path) -> Result<Self, StateError> {
         let fail = |verb| move |source| StateError::File { verb, path: path.to_owned(), source };
+        fault::point("make the state directory").map_err(fail("make the directory"))?;
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail("make the directory"))?;
         let file = path.join("lock");
+        fault::point("open the lock").map_err(fail("open the lock in"))?;
+        // Closed on exec, as std opens every file: nft must not hold the lock of an mhnat that was killed.
         let file = File::options().create(true).append(true).open(&file).map_err(fail("open the lock in"))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
@@ -113,8 +233,26 @@ impl StateDir {
         }
     }
 
+    /// As [`StateDir::lock`], for one who has a reason to wait for the other run.
+    pub(crate) async fn lock_within(path: &Path, patience: Duration) -> Result<Self, StateError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match Self::lock(path) {
+                Err(StateError::Busy { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What is remembered; nothing before the first apply.
-    pub(crate) fn read(&self) -> Result<Option<State>, StateError> {
+    pub(crate) fn read(&self) -> Result<Memory, StateError> {
         read(&self.path)
     }
 
@@ -124,11 +262,16 @@ impl StateDir {
         let fail = |source| StateError::File { verb: "write", path: path.clone(), source };
         let text = serde_json::to_vec_pretty(state).map_err(io::Error::from).map_err(fail)?;
         let write = || {
+            fault::point("create the new state")?;
             let mut file = File::create(&new)?;
+            fault::point("write the new state")?;
             file.write_all(&text)?;
+            fault::point("sync the new state")?;
             file.sync_all()?;
             // Whoever reads sees the old file or the new one, whole.
+            fault::point("rename the new state")?;
             fs::rename(&new, &path)?;
+            fault::point("sync the state directory")?;
             File::open(&self.path)?.sync_all()
         };
         write().map_err(fail)
@@ -137,7 +280,7 @@ impl StateDir {
     /// Forgets.
     pub(crate) fn forget(&self) -> Result<(), StateError> {
         let path = file(&self.path);
-        match fs::remove_file(&path) {
+        match fault::point("remove the state").and_then(|()| fs::remove_file(&path)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(StateError::File { verb: "remove", path, source })
             }
@@ -146,25 +289,50 @@ impl StateDir {
     }
 }
 
+/// The numbers of the uplinks that are applied, as far as they can be read.
+pub(crate) fn slots(directory: &Path) -> Slots {
+    look(directory).ok().and_then(|memory| memory.state).map(|state| state.slots).unwrap_or_default()
+}
+
 /// What is remembered, for one who only looks.
-pub(crate) fn peek(directory: &Path) -> Option<State> {
-    read(directory).ok().flatten()
+pub(crate) fn look(directory: &Path) -> Result<Memory, StateError> {
+    read(directory)
 }
 
 fn file(directory: &Path) -> PathBuf {
     directory.join("state.json")
 }
 
-fn read(directory: &Path) -> Result<Option<State>, StateError> {
+fn read(directory: &Path) -> Result<Memory, StateError> {
+    /// What is asked before anything else, in any version.
+    #[derive(Deserialize)]
+    struct Header {
+        version: u32,
+        host: Option<Host>,
+    }
+
     let path = file(directory);
-    let bytes = match fs::read(&path) {
+    let bytes = match fault::point("read the state").and_then(|()| fs::read(&path)) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Memory::default()),
         Err(source) => return Err(StateError::File { verb: "read", path, source }),
     };
-    match serde_json::from_slice::<State>(&bytes) {
-        Ok(state) if state.version == VERSION => Ok(Some(state)),
-        Ok(_) => Err(StateError::Content { path, source: None }),
-        Err(source) => Err(StateError::Content { path, source: Some(source) }),
+    let header: Header = match serde_json::from_slice(&bytes) {
+        Ok(header) => header,
+        Err(source) => return Err(StateError::Content { path, source }),
+    };
+    let here = Host::current()?;
+    if header.host.as_ref().is_some_and(|host| host.boot != here.boot) {
+        return Ok(Memory { state: None, stale: true });
+    }
+    if header.version != VERSION {
+        return Err(StateError::Version { path, found: header.version });
+    }
+    if header.host.is_some_and(|host| host.namespace != here.namespace) {
+        return Err(StateError::Namespace { path });
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(state) => Ok(Memory { state: Some(state), stale: false }),
+        Err(source) => Err(StateError::Content { path, source }),
     }
 }

@@ -5,8 +5,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mhnat_core::family::Family;
 use mhnat_core::sysctl::{Key, Values};
 use thiserror::Error;
+
+use crate::fault;
 
 /// A setting that could not be read or written.
 #[derive(Debug, Error)]
@@ -32,7 +35,7 @@ fn file(key: &Key) -> PathBuf {
 pub(crate) fn read(keys: &BTreeSet<Key>) -> Result<Values, SysctlError> {
     let mut values = Values::new();
     for key in keys {
-        match fs::read_to_string(file(key)) {
+        match fault::point("read a sysctl").and_then(|()| fs::read_to_string(file(key))) {
             Ok(text) => {
                 values.insert(key.clone(), text.trim_end().to_owned());
             }
@@ -45,14 +48,24 @@ pub(crate) fn read(keys: &BTreeSet<Key>) -> Result<Values, SysctlError> {
 
 /// Writes a setting.
 pub(crate) fn write(key: &Key, value: &str) -> Result<(), SysctlError> {
-    fs::write(file(key), value).map_err(|source| SysctlError { verb: "write", key: key.clone(), source })
+    fault::point("write a sysctl").and_then(|()| fs::write(file(key), value)).map_err(|source| SysctlError {
+        verb: "write",
+        key: key.clone(),
+        source,
+    })
 }
 
 /// Writes settings back in the order given, where they differ. Those that no longer exist went with their
 /// interface. Every error is gathered: one setting that resists is no reason to leave the others.
 pub(crate) fn restore<'a>(order: impl IntoIterator<Item = (&'a Key, &'a str)>) -> Vec<SysctlError> {
     let mut errors = Vec::new();
+    let mut stuck: Vec<&str> = Vec::new();
     for (key, value) in order {
+        // While a switch resists, what follows from it stays with it: else it would be on, with every
+        // interface off, and the next apply would find nothing to do.
+        if stuck.iter().any(|tree| key.path().starts_with(tree)) {
+            continue;
+        }
         // Read at this moment and not before the loop, because writing one setting changes others.
         let done = match read(&BTreeSet::from([key.clone()])) {
             Ok(current) => match current.get(key) {
@@ -61,6 +74,13 @@ pub(crate) fn restore<'a>(order: impl IntoIterator<Item = (&'a Key, &'a str)>) -
             },
             Err(error) => Err(error),
         };
+        if done.is_err() {
+            let switch = Family::ALL.into_iter().find(|family| *key == Key::forwarding(*family));
+            stuck.extend(switch.map(|family| match family {
+                Family::V4 => "net/ipv4/",
+                Family::V6 => "net/ipv6/",
+            }));
+        }
         errors.extend(done.err());
     }
     errors

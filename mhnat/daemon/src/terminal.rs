@@ -9,19 +9,23 @@ use crate::failure::Failure;
 /// The two streams of this process.
 pub(crate) struct Terminal {
     colour: Colour,
+    output_colour: Colour,
 }
 
 impl Terminal {
     /// Colour is for terminals only, and for nobody who has set `NO_COLOR` (<https://no-color.org>).
     pub(crate) fn new() -> Self {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = if io::stderr().is_terminal() && !unwanted { Colour::Always } else { Colour::Never };
-        Self { colour }
+        Self { colour: colour(io::stderr().is_terminal()), output_colour: colour(io::stdout().is_terminal()) }
     }
 
     /// The colour to use on standard error.
     pub(crate) const fn colour(&self) -> Colour {
         self.colour
+    }
+
+    /// The colour to use on standard output.
+    pub(crate) const fn output_colour(&self) -> Colour {
+        self.output_colour
     }
 
     /// Writes a result. A reader that has gone away, such as `head`, is no error of ours.
@@ -50,4 +54,9 @@ impl Terminal {
         let hint = hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
         let _ = writeln!(io::stderr(), "{kind}: {message}{hint}");
     }
+}
+
+fn colour(terminal: bool) -> Colour {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if terminal && !unwanted { Colour::Always } else { Colour::Never }
 }

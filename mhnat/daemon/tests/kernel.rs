@@ -1,135 +1,13 @@
 //! The program against a real kernel, in namespaces of each test's own. The host's are never touched.
-//!
-//! A test writes a shell script that runs in new user, mount and network namespaces, with `mhnat` in PATH, a
-//! private /run, and two Ethernet-like links. Where the machine has no such namespaces, no nft or no ip, a
-//! test says that it is skipped, on standard error beside the captured output, and `MHNAT_TEST_STRICT=1`
-//! makes that a failure.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 #[path = "kernel/generated.rs"]
 mod generated;
-
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#[path = "kernel/namespaces.rs"]
+mod namespaces;
 
 use rstest::rstest;
 
-const PRELUDE: &str = include_str!("kernel/prelude.sh");
-
-const BOTH: &str = r#"
-[[uplink]]
-name = "first"
-interface = "eth0"
-address = ["10.1.0.2", "2001:db8:1::2"]
-gateway = ["10.1.0.1", "2001:db8:1::1"]
-source = "masquerade"
-metric = 10
-
-[[uplink]]
-name = "second"
-interface = "eth1"
-address = ["10.2.0.2", "2001:db8:2::2"]
-gateway = ["10.2.0.1", "2001:db8:2::1"]
-source = ["10.2.0.2", "2001:db8:2::2"]
-metric = 20
-
-[[fan-out]]
-dummy = "192.0.2.1"
-to = "198.51.100.10"
-source = "203.0.113.1"
-uplink = "second"
-
-[[fan-out]]
-dummy = "2001:db8:ff::1"
-to = "2001:db8:99::10"
-source = "2001:db8:113::1"
-uplink = "second"
-
-[replies]
-udp = "mark"
-tcp = "mark"
-"#;
-
-const OTHER: &str = r#"
-[[uplink]]
-name = "first"
-interface = "eth1"
-address = "10.2.0.2"
-gateway = "10.2.0.1"
-metric = 5
-
-[replies]
-udp = "redirect"
-
-[marks]
-mask = "0x00ff0000"
-"#;
-
-/// Why this machine cannot run these tests, if it cannot.
-fn obstacle() -> Option<String> {
-    for program in ["unshare", "ip", "nft", "sysctl"] {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-        if !places.map(|directory: PathBuf| directory.join(program)).any(|file| file.is_file()) {
-            return Some(format!("there is no {program}"));
-        }
-    }
-    let probe = namespaces().args(["sh", "-c", "nft list tables"]).output();
-    match probe {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Some(error.to_string()),
-    }
-}
-
-fn namespaces() -> Command {
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "--net"]);
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
-    command
-}
-
-/// Runs a script in new namespaces; `false` when the machine cannot.
-fn run(name: &str, script: &str) -> Option<Output> {
-    if let Some(obstacle) = obstacle() {
-        // Straight to the stream: the test harness would swallow what eprintln! says.
-        let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {obstacle}");
-        assert!(std::env::var_os("MHNAT_TEST_STRICT").is_none(), "skipped under MHNAT_TEST_STRICT");
-        return None;
-    }
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).unwrap();
-    fs::write(directory.join("both.toml"), BOTH).unwrap();
-    fs::write(directory.join("other.toml"), OTHER).unwrap();
-    fs::write(directory.join("explain.py"), include_str!("kernel/explain.py")).unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_mhnat"));
-    let output = namespaces()
-        .args(["bash", "-euc", &format!("{PRELUDE}\n{script}")])
-        .current_dir(&directory)
-        .env("MHNAT", program)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Some(output)
-}
-
-#[track_caller]
-fn passes(name: &str, script: &str) {
-    if let Some(output) = run(name, script) {
-        assert!(
-            output.status.success(),
-            "{}\n--- stdout\n{}--- stderr\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-}
+use self::namespaces::passes;
 
 #[test]
 fn down_leaves_the_host_as_it_was() {
@@ -229,4 +107,24 @@ fn each_thing_that_will_bite_is_found() {
 #[test]
 fn what_is_too_much_for_the_kernel_is_undone() {
     passes("too-much", include_str!("kernel/too_much.sh"));
+}
+
+#[test]
+fn what_nobody_confirms_is_rolled_back() {
+    passes("confirm", include_str!("kernel/confirm.sh"));
+}
+
+#[test]
+fn plan_shows_what_an_apply_would_change() {
+    passes("diff", include_str!("kernel/diff.sh"));
+}
+
+#[test]
+fn status_tells_usable_links_flows_and_drift() {
+    passes("status", include_str!("kernel/status.sh"));
+}
+
+#[test]
+fn a_state_counts_for_its_boot_and_namespace_only() {
+    passes("state", include_str!("kernel/state.sh"));
 }

@@ -1,26 +1,31 @@
 //! `mhnat apply`: make it so.
 
 use std::path::Path;
-
-use mhnat_core::model::Model;
+use std::time::Duration;
 
 use super::check::count;
-use crate::engine::{self, Applied};
+use super::config::{self, Loaded};
+use super::confirm;
+use super::status::seconds;
+use crate::engine::{self, Done};
 use crate::failure::Failure;
 use crate::nft::{Choice, Nft};
 use crate::state::StateDir;
 use crate::terminal::Terminal;
 
 pub(super) async fn run(
-    model: &Model,
+    path: &Path,
+    time: Option<Duration>,
     state_dir: &Path,
     nft: Option<&Choice>,
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
+    let Loaded { model, config } = config::load_whole(path, terminal)?;
     let nft = Nft::find(nft)?;
-    let state = StateDir::lock(state_dir)?;
-    let Applied { nft_rules, policy_rules, routes, sysctls, unusable, lacking_gateway } =
-        engine::apply(model, &state, &nft).await?;
+    let dir = StateDir::lock(state_dir)?;
+    confirm::settle(&dir, &nft, terminal).await?;
+    let Done { nft_rules, policy_rules, routes, sysctls, unusable, lacking_gateway } =
+        engine::apply(&model, config, time, &dir, &nft).await?;
     for (name, family, reason) in unusable {
         terminal.warn(
             &format!("uplink {name} is not usable for {family}: {reason}"),
@@ -40,5 +45,8 @@ pub(super) async fn run(
         count(routes, "route"),
         count(sysctls, "sysctl"),
     ));
+    if let Some(time) = time {
+        terminal.print(&format!("rolled back in {} unless `mhnat confirm` comes before\n", seconds(time)));
+    }
     Ok(())
 }

@@ -10,10 +10,23 @@ use mhnat_core::model::Model;
 
 use super::check::count;
 use crate::failure::{Exit, Failure};
+use crate::state::Config;
 use crate::terminal::Terminal;
+
+/// A file that is right.
+pub(super) struct Loaded {
+    pub(super) model: Model,
+    /// The file itself, to be remembered.
+    pub(super) config: Config,
+}
 
 /// The model of the file at `path`.
 pub(super) fn load(path: &Path, terminal: &Terminal) -> Result<Model, Failure> {
+    load_whole(path, terminal).map(|it| it.model)
+}
+
+/// The model of the file at `path`, with the file.
+pub(super) fn load_whole(path: &Path, terminal: &Terminal) -> Result<Loaded, Failure> {
     let name = path.display();
     let bytes = read(path, MAX_BYTES).map_err(|error| {
         let failure = Failure::new(Exit::BadInput, format!("cannot read {name}: {error}"));
@@ -24,7 +37,16 @@ pub(super) fn load(path: &Path, terminal: &Terminal) -> Result<Model, Failure> {
             _ => failure,
         }
     })?;
-    config::read_with(&bytes, &files(path, &bytes)).map_err(|rejected| match rejected {
+    let model = parse(path, &bytes, terminal)?;
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Loaded { model, config: Config { path, text } })
+}
+
+/// The model of a file that was read before.
+pub(super) fn parse(path: &Path, bytes: &[u8], terminal: &Terminal) -> Result<Model, Failure> {
+    let name = path.display();
+    config::read_with(bytes, &files(path, bytes)).map_err(|rejected| match rejected {
         Rejected::TooLarge => {
             Failure::new(Exit::BadInput, format!("{name} is larger than {} KiB", MAX_BYTES >> 10))
                 .hint("is this a configuration of mhnat?")

@@ -64,7 +64,7 @@ pub(super) async fn run(model: &Model, arguments: &Explain, terminal: &mut Termi
         },
     };
     let names = model.uplinks.iter().map(|uplink| &uplink.name);
-    let previous = state::peek(&arguments.state.state_dir).map(|state| state.slots).unwrap_or_default();
+    let previous = state::slots(&arguments.state.state_dir);
     let slots = Slots::allocate(names, &previous, model.mask.capacity());
     let mut host = Host::default();
     let mut model = model.clone();

@@ -28,7 +28,7 @@ pub(super) fn run(
     let model = config::load(path, terminal)?;
     // Uplinks that are applied keep their numbers, so they belong into the plan. Whoever may not read them
     // sees the numbers of a first apply.
-    let previous = state::peek(state_dir).map(|state| state.slots).unwrap_or_default();
+    let previous = state::slots(state_dir);
     let names = model.uplinks.iter().map(|uplink| &uplink.name);
     let slots = Slots::allocate(names, &previous, model.mask.capacity());
     let desired = desired(&model, &slots, &Availability::full());

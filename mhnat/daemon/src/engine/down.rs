@@ -9,14 +9,14 @@ use super::interrupt::Deferred;
 use crate::failure::{Exit, Failure};
 use crate::kernel::Kernel;
 use crate::nft::Nft;
-use crate::state::StateDir;
+use crate::state::{Memory, StateDir};
 use crate::sysctl;
 
 /// Takes back what is ours, and says whether there was anything. An error stops nothing: whatever can be
 /// taken back is, and the state stays for another try.
 pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
     let kernel = Kernel::open()?;
-    let state = dir.read()?;
+    let Memory { state, stale } = dir.read()?;
     let tables = nft.inventories().await?;
     let devices = kernel.devices().await?;
     let routing = kernel.routing(&devices).await?;
@@ -24,7 +24,13 @@ pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot defer signals: {error}")))?;
 
     let found = state.is_some() || !tables.is_empty() || routing != Routing::default();
-    let kept = state.map(|state| state.kept).unwrap_or_default();
+    let kept = state.as_ref().map(|state| state.kept.clone()).unwrap_or_default();
+    if let Some(mut state) = state {
+        // Whoever waits to roll a change back is not needed any more, whatever becomes of this run.
+        state.unconfirmed = None;
+        state.applied = None;
+        dir.write(&state)?;
+    }
     let mut errors: Vec<Failure> = Vec::new();
     // Forwarding ends before the translation of sources does, and filters close when nothing passes them any
     // more by routes of ours.
@@ -37,7 +43,7 @@ pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
     errors.extend(nft.load(&replacement(&tables, "")).await.err().map(Failure::from));
     errors.extend(execute_all(&kernel, &steps.after_ruleset, &devices).await.into_iter().map(Failure::from));
     errors.extend(sysctl::restore(filters).into_iter().map(Failure::from));
-    if errors.is_empty() {
+    if errors.is_empty() && (found || stale) {
         dir.forget()?;
     }
     let count = errors.len();

@@ -8,15 +8,28 @@ use mhnat_core::name::IfName;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::Handle;
+use serde::Serialize;
 
-use super::{Devices, KernelError, refused};
+use super::{Devices, KernelError, injected, refused};
+
+/// What has passed a device since it was made (`IFLA_STATS64`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Counters {
+    pub(crate) received_bytes: u64,
+    pub(crate) received_packets: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) sent_packets: u64,
+}
 
 pub(super) async fn devices(handle: &Handle) -> Result<Devices, KernelError> {
     let mut devices = Devices::default();
+    injected("list the interfaces")?;
     let mut links = Box::pin(handle.link().get().execute());
     while let Some(message) = links.try_next().await.map_err(refused("list the interfaces"))? {
         add_link(&mut devices, &message);
     }
+    injected("list the addresses")?;
     let mut secondary = Vec::new();
     let mut addresses = Box::pin(handle.address().get().execute());
     while let Some(message) = addresses.try_next().await.map_err(refused("list the addresses"))? {
@@ -48,6 +61,16 @@ fn add_link(devices: &mut Devices, message: &LinkMessage) {
             },
         );
     }
+    let counters = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Stats64(it) => Some(Counters {
+            received_bytes: it.rx_bytes,
+            received_packets: it.rx_packets,
+            sent_bytes: it.tx_bytes,
+            sent_packets: it.tx_packets,
+        }),
+        _ => None,
+    });
+    devices.counters.extend(counters.map(|it| (name.clone(), it)));
     devices.names.insert(name.clone());
     devices.by_index.insert(message.header.index, name);
 }

@@ -11,11 +11,12 @@ use netlink_packet_route::route::RouteProtocol;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion};
 
-use super::{KernelError, refused};
+use super::{KernelError, injected, lacks_family, refused};
 
 pub(super) async fn ours(handle: &Handle) -> Result<BTreeSet<Rule>, KernelError> {
     let mut rules = BTreeSet::new();
     for (family, version) in [(Family::V4, IpVersion::V4), (Family::V6, IpVersion::V6)] {
+        injected("list the rules")?;
         let mut stream = Box::pin(handle.rule().get(version).execute());
         let mut messages = Vec::new();
         loop {
@@ -23,7 +24,7 @@ pub(super) async fn ours(handle: &Handle) -> Result<BTreeSet<Rule>, KernelError>
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => break,
                 // A kernel without IPv6 has no rules of it.
-                Err(_) if family == Family::V6 && messages.is_empty() => break,
+                Err(error) if family == Family::V6 && lacks_family(&error) => break,
                 Err(error) => return Err(refused(format!("list the {family} rules"))(error)),
             }
         }

@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::{NftError, refused};
+use crate::fault;
 
 /// The nft program at its path.
 #[derive(Debug)]
@@ -29,6 +30,11 @@ impl Program {
             .find(|file| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0))
             .map(|path| Self { path })
             .ok_or(NftError::NotFound)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Runs commands in one transaction and gives what was printed.
@@ -66,6 +72,7 @@ impl Program {
             io::ErrorKind::NotFound => NftError::NotFound,
             _ => NftError::Run { path: self.path.clone(), source },
         };
+        fault::point(what).map_err(broken)?;
         let mut child = Command::new(&self.path)
             .args(arguments)
             .env("LC_ALL", "C")

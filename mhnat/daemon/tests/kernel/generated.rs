@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Output, run};
+use std::process::Output;
+
+use super::namespaces::run;
 
 /// Commands that set up what others have.
 fn foreign() -> impl Strategy<Value = String> {

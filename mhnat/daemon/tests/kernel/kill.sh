@@ -11,7 +11,7 @@ for former in none other; do
 	mhnat apply both.toml --nft /run/nft 2>/run/said >&2 || status=$?
 	[ $status = 137 ] || fail "exit $status"
 	# The change is under way: no former ruleset stands beside the new slots.
-	grep -q '"ruleset": null' /run/mhnat/state.json || fail "the journal has an older ruleset"
+	grep -q '"applied": null' /run/mhnat/state.json || fail "the journal has an older ruleset"
 	if [ @REPAIR@ = apply ]; then
 		mhnat apply both.toml
 		# Sorted: the kernel lists base chains in the order in which it first saw them.

@@ -1,0 +1,192 @@
+//! What is in the kernel, beside what was applied. Only looks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use mhnat_core::desired::desired;
+use mhnat_core::family::Family;
+use mhnat_core::link::Availability;
+use mhnat_core::mark::Mark;
+use mhnat_core::model::Model;
+use mhnat_core::name::{IfName, UplinkName};
+use mhnat_core::nft::{Inventories, Inventory, Table, inventories};
+use mhnat_core::routing::TableId;
+use mhnat_core::sysctl::{self as settings, Surroundings};
+use serde::Serialize;
+
+use super::observe::links;
+use super::{alive, boot_time, differences};
+use crate::failure::Failure;
+use crate::kernel::{Counters, Devices, Kernel, flows};
+use crate::nft::Nft;
+use crate::state::{Applied, State};
+use crate::sysctl;
+
+/// Everything that is known.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Status {
+    /// The configuration that was applied; nothing when none is, or when a change was cut off.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether a run was killed in the middle of a change.
+    pub(crate) cut_off: bool,
+    /// A change that waits to be confirmed.
+    pub(crate) unconfirmed: Option<Waiting>,
+    pub(crate) uplinks: Vec<UplinkStatus>,
+    /// What is not as it was applied, in words.
+    pub(crate) drift: Vec<String>,
+    /// What could not be found out, and why.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// A change that waits to be confirmed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Waiting {
+    /// How long until it is taken back.
+    pub(crate) milliseconds_left: u64,
+    /// Whether somebody is there to take it back.
+    pub(crate) supervised: bool,
+}
+
+/// One uplink.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct UplinkStatus {
+    pub(crate) name: UplinkName,
+    pub(crate) interface: IfName,
+    /// The mark of its packets and connections with its mask, in hexadecimal.
+    pub(crate) mark: Option<String>,
+    pub(crate) table: Option<u32>,
+    pub(crate) legs: BTreeMap<Family, LegStatus>,
+    /// Nothing when the interface does not exist.
+    pub(crate) counters: Option<Counters>,
+    /// Tracked connections with its mark; nothing when they cannot be counted.
+    pub(crate) flows: Option<u64>,
+}
+
+/// One family of an uplink.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct LegStatus {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) gateway: Option<IpAddr>,
+    /// Why it carries nothing now; nothing when it does.
+    pub(crate) unusable: Option<String>,
+}
+
+/// Looks at everything. The model is that of the configuration that was applied.
+pub(crate) async fn status(
+    directory: &Path,
+    state: Option<&State>,
+    model: Option<&Model>,
+    nft: &Nft,
+) -> Result<Status, Failure> {
+    let kernel = Kernel::open()?;
+    let devices = kernel.devices().await?;
+    let tables = nft.inventories().await?;
+    let routing = kernel.routing(&devices).await?;
+    let applied = state.and_then(|state| state.applied.as_ref());
+
+    let mut drift: Vec<String> = Vec::new();
+    let expected = applied.map(|it| it.routing.clone()).unwrap_or_default();
+    drift.extend(table_differences(applied, &tables));
+    drift.extend(differences(&routing, &expected));
+    let mut status = Status {
+        config: applied.map(|it| it.config.path.clone()),
+        cut_off: state.is_some() && applied.is_none(),
+        unconfirmed: waiting(directory, state)?,
+        uplinks: Vec::new(),
+        drift,
+        unknown: Vec::new(),
+    };
+    if let (Some(state), Some(model)) = (state, model) {
+        let (devices, model, availability) = links(model, &kernel).await?;
+        let model = &model;
+        let advertised = kernel.advertised(&devices).await?;
+        status.drift.extend(setting_differences(state, model, &availability, &devices, advertised)?);
+        let marked = flows(model.mask.bits());
+        if let Err(error) = &marked {
+            status.unknown.push(format!("the number of flows: {}", crate::failure::with_causes(error)));
+        }
+        for uplink in &model.uplinks {
+            let slot = state.slots.get(&uplink.name);
+            let mark = slot.and_then(|slot| model.mask.mark(slot));
+            let count = |mark: Mark| Some(marked.as_ref().ok()?.get(&mark.bits()).copied().unwrap_or(0));
+            let legs = uplink.legs.iter().map(|(family, leg)| {
+                let why = availability.unusable().find(|it| *it.0 == uplink.name && it.1 == *family);
+                let leg = LegStatus {
+                    addresses: leg.addresses.clone(),
+                    gateway: leg.gateway,
+                    unusable: why.map(|it| it.2.to_string()),
+                };
+                (*family, leg)
+            });
+            status.uplinks.push(UplinkStatus {
+                name: uplink.name.clone(),
+                interface: uplink.interface.clone(),
+                mark: mark.map(|it| format!("{it}/{}", it.mask())),
+                table: slot.map(|slot| TableId::of(slot).number()),
+                legs: legs.collect(),
+                counters: devices.counters.get(uplink.interface.as_str()).copied(),
+                flows: mark.and_then(count),
+            });
+        }
+    }
+    Ok(status)
+}
+
+fn waiting(directory: &Path, state: Option<&State>) -> Result<Option<Waiting>, Failure> {
+    let Some(change) = state.and_then(|state| state.unconfirmed.as_ref()) else { return Ok(None) };
+    let now = boot_time(std::time::Duration::ZERO)?;
+    Ok(Some(Waiting { milliseconds_left: change.deadline.saturating_sub(now), supervised: alive(directory) }))
+}
+
+fn table_differences(applied: Option<&Applied>, present: &Inventories) -> Vec<String> {
+    let wanted = applied.map(|it| inventories(&it.ruleset)).unwrap_or_default();
+    Table::ALL
+        .into_iter()
+        .flat_map(|table| match (wanted.get(&table), present.get(&table)) {
+            (None, None) => Vec::new(),
+            (Some(_), None) => vec![format!("table {table} is missing")],
+            (None, Some(_)) => vec![format!("table {table} should not be there")],
+            (Some(wanted), Some(present)) => content_differences(wanted, present),
+        })
+        .collect()
+}
+
+fn content_differences(wanted: &Inventory, present: &Inventory) -> Vec<String> {
+    let mut out = Vec::new();
+    for (what, wanted, present) in [
+        ("set", &wanted.sets, &present.sets),
+        ("map", &wanted.maps, &present.maps),
+        ("chain", &wanted.base_chains, &present.base_chains),
+        ("chain", &wanted.plain_chains, &present.plain_chains),
+        ("rule", &wanted.comments, &present.comments),
+    ] {
+        out.extend(wanted.difference(present).map(|it| format!("nft {what} `{it}` is missing")));
+        out.extend(present.difference(wanted).map(|it| format!("nft {what} `{it}` should not be there")));
+    }
+    out
+}
+
+fn setting_differences(
+    state: &State,
+    model: &Model,
+    availability: &Availability,
+    devices: &Devices,
+    advertised: std::collections::BTreeSet<String>,
+) -> Result<Vec<String>, Failure> {
+    let around = Surroundings { interfaces: devices.names.clone(), advertised };
+    let demands = desired(model, &state.slots, availability).sysctls;
+    let current = sysctl::read(&settings::relevant(&demands, &around))?;
+    let plan = settings::plan(&demands, &around, &current, &state.kept);
+    let writes = plan.open.iter().chain(&plan.forward);
+    Ok(writes
+        .map(|(key, value)| {
+            let now = current.get(key).map_or("absent", String::as_str);
+            format!("sysctl {key} is {now}, and should be {value}")
+        })
+        .collect())
+}
