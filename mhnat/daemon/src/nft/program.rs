@@ -20,14 +20,17 @@ pub(crate) struct Program {
 impl Program {
     /// The program that was named, or the first in PATH, then where distributions put it.
     pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
+        // Known before anything is changed. Whether it is nft shows when it is asked for something.
+        let runs =
+            |file: &Path| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
         if let Some(path) = named {
-            return Ok(Self { path: path.to_owned() });
+            return runs(path).then(|| Self { path: path.to_owned() }).ok_or(NftError::NotFound);
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
             .chain(["/usr/sbin".into(), "/sbin".into()])
             .map(|directory| directory.join("nft"))
-            .find(|file| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0))
+            .find(|file| runs(file))
             .map(|path| Self { path })
             .ok_or(NftError::NotFound)
     }
