@@ -2,6 +2,7 @@
 
 mod answers;
 mod arp_filter;
+mod balance;
 mod connections;
 mod fan_out;
 mod forward;

@@ -2,6 +2,7 @@
 //!
 //! Only [`crate::config`] builds it, so every reader may rely on what is written at the fields.
 
+mod balance;
 mod forward;
 mod ports;
 
@@ -16,6 +17,7 @@ use crate::mark::MarkMask;
 use crate::mtu::Mtu;
 use crate::name::{IfName, UplinkName};
 
+pub use self::balance::{Balance, BalanceBy, Seconds};
 pub use self::forward::{ArpFilter, Forward};
 pub use self::ports::{Ports, Transport};
 
@@ -30,8 +32,10 @@ pub struct Model {
     pub forwarding_implied: bool,
     /// Whether every connection keeps the uplink that it began on.
     pub pinning: bool,
-    /// In the order of the file. Names, interfaces, addresses and metrics are unique.
+    /// In the order of the file. Names, interfaces and addresses are unique.
     pub uplinks: Vec<Uplink>,
+    /// How uplinks with the same metric share what leaves.
+    pub balance: Balance,
     /// In the order of the file. Dummy addresses belong to nobody else; two that are equal have ports, and
     /// no port in common.
     pub fan_outs: Vec<FanOut>,
@@ -48,6 +52,12 @@ impl Model {
     pub fn uplink(&self, name: &UplinkName) -> Option<&Uplink> {
         self.uplinks.iter().find(|uplink| uplink.name == *name)
     }
+
+    /// Whether an uplink shares its metric with another one that has a leg in this family.
+    pub fn shares(&self, uplink: &Uplink, family: Family) -> bool {
+        let same = |it: &&Uplink| it.metric == uplink.metric && it.legs.contains_key(&family);
+        uplink.metric.is_some() && self.uplinks.iter().filter(same).count() > 1
+    }
 }
 
 /// A way out of this host.
@@ -60,6 +70,8 @@ pub struct Uplink {
     /// Its place among the default routes, lower preferred, never zero. Without one, only what names the
     /// uplink or its address uses it.
     pub metric: Option<u32>,
+    /// Its share among the uplinks with the same metric, 1 to 100.
+    pub weight: u8,
     /// The largest packet that it carries, where that is less than its interface says.
     pub mtu: Option<Mtu>,
     /// What it has in each family; at least one.

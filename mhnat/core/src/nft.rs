@@ -10,6 +10,8 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Seconds;
+
 /// A table of ours, known by its family and name. Whatever is in it is ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +38,10 @@ impl fmt::Display for Table {
     }
 }
 
+/// What names of sets begin with whose content outlives a replacement of the table. Their names tell all that they
+/// are, so that one of the same name is the same.
+pub const STICKY: &str = "sticky";
+
 /// A set of keys. Ranges and prefixes among them make it one of intervals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Set {
@@ -45,6 +51,19 @@ pub struct Set {
     pub key: &'static str,
     /// Its keys as nft writes them.
     pub elements: Vec<String>,
+}
+
+/// A set that packets fill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StickySet {
+    /// Its name in the table, which begins with [`STICKY`] and differs whenever one of the others does.
+    pub name: String,
+    /// The nft type of its keys.
+    pub key: &'static str,
+    /// How long a key is kept after it was seen last.
+    pub time: Seconds,
+    /// How many keys there is room for.
+    pub size: u32,
 }
 
 /// A map from keys to values or verdicts. Ranges and prefixes among the keys make it one of intervals.
@@ -98,6 +117,8 @@ pub struct Ruleset {
     pub table: Table,
     /// Sets in the order of printing.
     pub sets: Vec<Set>,
+    /// Sets that packets fill, in the order of printing.
+    pub sticky: Vec<StickySet>,
     /// Maps in the order of printing.
     pub maps: Vec<Map>,
     /// Chains in the order of printing; those that only verdicts lead to last.
@@ -133,6 +154,7 @@ impl Ruleset {
         let mut out = format!("table {} {{\n", self.table);
         let mut parts: Vec<String> = Vec::new();
         parts.extend(self.sets.iter().map(set_text));
+        parts.extend(self.sticky.iter().map(sticky_text));
         parts.extend(self.maps.iter().map(map_text));
         parts.extend(self.chains.iter().map(chain_text));
         out.push_str(&parts.join("\n"));
@@ -150,7 +172,10 @@ impl Ruleset {
                 .collect()
         };
         Inventory {
-            sets: self.sets.iter().map(|set| set.name.clone()).collect(),
+            sets: {
+                let sticky = self.sticky.iter().map(|set| set.name.clone());
+                self.sets.iter().map(|set| set.name.clone()).chain(sticky).collect()
+            },
             maps: self.maps.iter().map(|map| map.name.clone()).collect(),
             plain_chains: names(false),
             base_chains: names(true),
@@ -173,7 +198,7 @@ pub fn replacement(present: &Inventories, text: &str) -> String {
     let mut out = String::new();
     for (table, inventory) in present {
         match wanted.get(table) {
-            Some(next) => out.push_str(&inventory.clearing_but(*table, &next.base_chains)),
+            Some(next) => out.push_str(&inventory.clearing_but(*table, next)),
             None => {
                 let _ = writeln!(out, "delete table {table}");
             }
@@ -183,8 +208,8 @@ pub fn replacement(present: &Inventories, text: &str) -> String {
 }
 
 impl Inventory {
-    /// Commands that empty the table, keeping only the base chains named.
-    fn clearing_but(&self, table: Table, keep: &BTreeSet<String>) -> String {
+    /// Commands that empty the table, keeping only base chains, and sets that packets fill, of the next one.
+    fn clearing_but(&self, table: Table, next: &Self) -> String {
         // Rules refer to maps and chains, and elements of verdict maps refer to chains: each goes before what
         // it refers to.
         let mut out = format!("flush table {table}\n");
@@ -194,10 +219,11 @@ impl Inventory {
         for map in &self.maps {
             let _ = writeln!(out, "delete map {table} {map}");
         }
-        for set in &self.sets {
+        let kept = |set: &&String| set.starts_with(STICKY) && next.sets.contains(*set);
+        for set in self.sets.iter().filter(|set| !kept(set)) {
             let _ = writeln!(out, "delete set {table} {set}");
         }
-        for chain in self.plain_chains.iter().chain(self.base_chains.difference(keep)) {
+        for chain in self.plain_chains.iter().chain(self.base_chains.difference(&next.base_chains)) {
             let _ = writeln!(out, "delete chain {table} {chain}");
         }
         out
@@ -221,6 +247,13 @@ fn set_text(set: &Set) -> String {
     let Set { name, key, elements } = set;
     let flags = flags_text(elements.iter().map(String::as_str));
     format!("\tset {name} {{\n\t\ttype {key}\n{flags}{}\t}}\n", elements_text(elements))
+}
+
+fn sticky_text(set: &StickySet) -> String {
+    let StickySet { name, key, time, size } = set;
+    format!(
+        "\tset {name} {{\n\t\ttype {key}\n\t\tsize {size}\n\t\tflags dynamic,timeout\n\t\ttimeout {time}\n\t}}\n"
+    )
 }
 
 fn map_text(map: &Map) -> String {

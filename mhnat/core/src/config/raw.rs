@@ -3,6 +3,7 @@
 //! The JSON schema is generated from these types. Every field may be absent here, so that a file with
 //! mistakes can still be read for others; the schema says which are required.
 
+mod balance;
 mod forward;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{self, SeqAccess, Visitor};
 use toml::Spanned;
 
+pub(super) use self::balance::Balance;
 pub(super) use self::forward::{ArpFilter, Forward};
 
 /// The JSON schema of a configuration file, for editors.
@@ -56,6 +58,10 @@ pub(super) struct Config {
     #[serde(default)]
     #[schemars(with = "Vec<Uplink>")]
     pub(super) uplink: Vec<Spanned<Uplink>>,
+    /// How uplinks with the same metric share what leaves.
+    #[serde(default)]
+    #[schemars(with = "Balance")]
+    pub(super) balance: Option<Spanned<Balance>>,
     /// Dummy addresses, one for each way to a far host.
     #[serde(default)]
     #[schemars(with = "Vec<FanOut>")]
@@ -113,11 +119,15 @@ pub(super) struct Uplink {
     #[serde(default)]
     #[schemars(with = "OneOrMany", example = &"masquerade")]
     pub(super) source: Option<Spanned<OneOrMany>>,
-    /// Its place among the default routes: the lowest that is up is used. Without it, only a fan-out, an
-    /// answer, or a program that binds its address uses this uplink.
+    /// Its place among the default routes: the lowest that is up is used, and uplinks with the same share what
+    /// leaves. Without it, only a fan-out, an answer, or a program that binds its address uses this uplink.
     #[serde(default)]
     #[schemars(with = "u32", range(min = 1), example = 10)]
     pub(super) metric: Option<Spanned<i64>>,
+    /// Its share among the uplinks with the same metric. Without it: 1.
+    #[serde(default)]
+    #[schemars(with = "u32", range(min = 1, max = 100), example = 1)]
+    pub(super) weight: Option<Spanned<i64>>,
     /// The largest packet in bytes that it carries, where that is less than its interface says. TCP agrees on
     /// segments that fit, and other packets that are too large are refused here.
     #[serde(default)]

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod arp_filter;
+mod balance;
 mod fan_outs;
 mod forwards;
 mod marks;
@@ -28,6 +29,7 @@ pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<
     let mask = raw.marks.as_ref().map_or(MarkMask::DEFAULT, |raw| marks::mask(raw, &mut found));
     let uplinks = uplinks::uplinks(&raw.uplink, files, mask, &mut found);
     let fan_outs = fan_outs::fan_outs(&raw.fan_out, &uplinks, &mut found);
+    let balance = balance::balance(raw.balance.as_ref(), &uplinks, &mut found);
     let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);
     let forwards = forwards::forwards(&raw.forward, &uplinks, &mut found);
     let arp_filter = arp_filter::arp_filter(raw.arp_filter.as_ref(), &mut found);
@@ -51,6 +53,7 @@ pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<
         forwarding_implied: raw.forwarding.is_none(),
         pinning,
         uplinks,
+        balance,
         fan_outs,
         forwards,
         arp_filter,

@@ -70,6 +70,7 @@ fn anchor(context: &Context<'_>, family: Family) -> Option<IpAddr> {
         .legs(family)
         .filter(|(it, _)| context.availability.usable(it.uplink, family))
         .filter_map(|(it, leg)| Some((it.uplink.metric?, leg.preferred()?)))
-        .min()
+        // Of those that share a metric the first, whose route is the default.
+        .min_by_key(|(metric, _)| *metric)
         .map(|(_, address)| address)
 }

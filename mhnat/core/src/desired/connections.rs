@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
 use super::ruleset::{Part, mark_chain, quoted, rule};
+use crate::family::Family;
 use crate::model::Model;
 use crate::name::{IfName, UplinkName};
 use crate::nft::{Chain, Map};
@@ -59,6 +60,11 @@ impl<'a> Memory<'a> {
             let on = forward.on.iter().filter_map(|name| model.uplink(name));
             let protocol = BTreeSet::from([forward.protocol.nft_keyword()]);
             memory.remember_incoming(Protocols::Only(protocol), on.map(|it| &it.interface));
+            memory.forwarded = true;
+        }
+        // A choice is made once for a connection, so it has to be remembered.
+        if Family::ALL.iter().any(|family| model.uplinks.iter().any(|it| model.shares(it, *family))) {
+            memory.outgoing = true;
             memory.forwarded = true;
         }
         if model.pinning {

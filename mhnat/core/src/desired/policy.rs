@@ -58,6 +58,7 @@ fn family_rules(context: &Context<'_>, family: Family) -> Vec<Rule> {
 pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
     let mut routes = BTreeSet::new();
     for family in Family::ALL {
+        let mut metrics = BTreeSet::new();
         for (it, leg) in context.legs(family).filter(|(it, _)| context.availability.usable(it.uplink, family))
         {
             let mut add = |table, destination, metric| {
@@ -75,7 +76,8 @@ pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
                 })
             };
             add(TableId::of(it.slot), family.everywhere(), ONLY_METRIC);
-            if let Some(metric) = it.uplink.metric {
+            // Of those that share a metric, the first takes what was not given to another.
+            if let Some(metric) = it.uplink.metric.filter(|it| metrics.insert(*it)) {
                 add(TableId::DEFAULT, family.everywhere(), metric);
             }
             // A prefix of two uplinks is there twice, and the kernel takes the lower metric.

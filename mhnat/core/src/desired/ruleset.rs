@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, connections, fan_out, forward, guard, mtu};
+use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::UplinkName;
-use crate::nft::{Chain, Hook, Map, Rule, Ruleset, Set};
+use crate::nft::{Chain, Hook, Map, Rule, Ruleset, Set, StickySet};
 
 const MARK: i32 = -150;
 const DESTINATION: i32 = -100;
@@ -21,6 +21,7 @@ const LAST: i32 = 300;
 #[derive(Default)]
 pub(super) struct Part {
     pub(super) sets: Vec<Set>,
+    pub(super) sticky: Vec<StickySet>,
     pub(super) maps: Vec<Map>,
     /// Chains that the mode's own verdicts lead to.
     pub(super) chains: Vec<Chain>,
@@ -63,6 +64,8 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
         forward::part(context),
         connections::part(context),
         answers::part(context),
+        // What nothing else has given an uplink.
+        balance::part(context),
         sources(context),
         guard::part(context),
     ];
@@ -79,6 +82,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     let mut guard = base("guard", "filter", "postrouting", LAST);
     for part in parts {
         out.sets.extend(part.sets);
+        out.sticky.extend(part.sticky);
         out.maps.extend(part.maps);
         called.extend(part.chains);
         mark_prerouting.rules.extend(part.mark_prerouting);

@@ -23,6 +23,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 }
 
 #[rstest]
+#[case::balance("balance", include_str!("../../../examples/balance.toml"))]
 #[case::fan_out("fan-out", include_str!("../../../examples/fan-out.toml"))]
 #[case::pinning("pinning", include_str!("../../../examples/pinning.toml"))]
 #[case::fan_out_ports("fan-out-ports", include_str!("../../../examples/fan-out-ports.toml"))]

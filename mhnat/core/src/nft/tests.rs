@@ -4,6 +4,7 @@ fn example() -> Ruleset {
     Ruleset {
         table: Table::Inet,
         sets: vec![Set { name: "on".into(), key: "ifname", elements: vec!["\"eth0\"".into()] }],
+        sticky: Vec::new(),
         maps: vec![Map {
             name: "by".into(),
             key: "ifname",
@@ -24,6 +25,7 @@ fn example() -> Ruleset {
 fn bridge() -> Ruleset {
     Ruleset {
         table: Table::Bridge,
+        sticky: Vec::new(),
         chains: vec![Chain {
             name: "leaving".into(),
             hook: Some(Hook { kind: "filter", hook: "postrouting", priority: 0 }),

@@ -19,7 +19,13 @@ impl Ruleset {
         let same_maps = same(&present.maps, &self.maps, |it| {
             (&it.name, it.key, it.value, flags_text(it.elements.iter().map(|(key, _)| key.as_str())))
         });
-        if present.table != self.table || present.chains != self.chains || !same_sets || !same_maps {
+        let same_chains = present.chains == self.chains;
+        if present.table != self.table
+            || present.sticky != self.sticky
+            || !same_chains
+            || !same_sets
+            || !same_maps
+        {
             return None;
         }
         let (mut deleted, mut added) = (String::new(), String::new());

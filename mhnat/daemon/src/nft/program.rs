@@ -21,8 +21,9 @@ impl Program {
     /// The program that was named, or the first in PATH, then where distributions put it.
     pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
         // Known before anything is changed. Whether it is nft shows when it is asked for something.
-        let runs =
-            |file: &Path| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
+        let runs = |file: &Path| {
+            file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+        };
         if let Some(path) = named {
             return runs(path).then(|| Self { path: path.to_owned() }).ok_or(NftError::NotFound);
         }

@@ -61,7 +61,6 @@ pub(super) fn uplinks(
 struct Seen {
     names: BTreeMap<String, Range<usize>>,
     interfaces: BTreeMap<String, Range<usize>>,
-    metrics: BTreeMap<String, Range<usize>>,
     addresses: BTreeMap<String, Range<usize>>,
 }
 
@@ -94,9 +93,16 @@ fn uplink(raw: &raw::Uplink, files: &Files, seen: &mut Seen, found: &mut Vec<Dia
         let hint = "an uplink is recognised by its interface; two next hops on one are not supported";
         unique(&mut seen.interfaces, interface.as_str(), text.span(), "interface", hint, found);
     }
-    if let Some(metric) = &raw.metric {
-        let hint = "the lower metric is preferred, so each needs its own";
-        unique(&mut seen.metrics, &metric.get_ref().to_string(), metric.span(), "metric", hint, found);
+    if let (Some(weight), None) = (&raw.weight, &raw.metric) {
+        found.push(
+            Diagnostic::new(
+                "a weight without a metric",
+                weight.span(),
+                "nothing to share with another uplink",
+            )
+            .hint("uplinks with the same `metric` share what leaves, by `weight`")
+            .follows_from(&["metric"]),
+        );
     }
 
     let dynamic =
@@ -124,10 +130,11 @@ fn uplink(raw: &raw::Uplink, files: &Files, seen: &mut Seen, found: &mut Vec<Dia
         })
         .collect();
     let metric = raw.metric.as_ref().and_then(|it| u32::try_from(*it.get_ref()).ok());
+    let weight = raw.weight.as_ref().and_then(|it| u8::try_from(*it.get_ref()).ok()).unwrap_or(1);
     let mtu = raw.mtu.as_ref().and_then(|it| mtu(it, &addresses, found));
     let given = prefixes::prefixes(raw, &legs, files, found);
     let prefixes = given.iter().map(|it| it.net).collect();
-    let uplink = Uplink { name: name?, interface: interface?, metric, mtu, legs, dynamic, prefixes };
+    let uplink = Uplink { name: name?, interface: interface?, metric, weight, mtu, legs, dynamic, prefixes };
     Some(Known { uplink, addresses, gateways, prefixes: given })
 }
 

@@ -161,6 +161,10 @@ impl Walker<'_> {
 
     pub(super) fn member(&mut self, value: &Value, name: &str) -> Result<bool, Missing> {
         let desired = self.desired;
+        if desired.ruleset.sticky.iter().any(|it| it.name == name) {
+            self.assume(format!("@{name} does not remember {}", words(value)));
+            return Ok(false);
+        }
         let set = desired.ruleset.sets.iter().find(|it| it.name == name);
         if let Some(set) = set {
             if set.elements.is_empty() {

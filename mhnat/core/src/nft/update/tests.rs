@@ -17,7 +17,7 @@ fn ruleset(set: &[u8], map: &[(u8, u8)]) -> Ruleset {
             value: "mark",
             elements: map.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         }],
-        chains: vec![],
+        ..Ruleset::default()
     }
 }
 
