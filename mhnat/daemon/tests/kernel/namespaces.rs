@@ -121,5 +121,7 @@ pub(crate) fn passes(name: &str, script: &str) {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
+        // What a script counts is for whoever runs it with --nocapture.
+        print!("{}", String::from_utf8_lossy(&output.stdout));
     }
 }
