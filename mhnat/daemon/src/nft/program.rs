@@ -23,8 +23,9 @@ impl Program {
     /// put it.
     pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
         // Known before anything is changed. Whether it is nft shows when it is asked for something.
-        let runs =
-            |file: &Path| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
+        let runs = |file: &Path| {
+            file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+        };
         let name = named.unwrap_or(Path::new("nft"));
         if name.as_os_str().as_bytes().contains(&b'/') {
             return runs(name).then(|| Self { path: name.to_owned() }).ok_or(NftError::NotFound);
