@@ -235,7 +235,7 @@ mod tests {
         assert!(priority::by_mark(top) + 1 < priority::by_address(one, 0));
         assert!(priority::by_address(one, last) + 1 < priority::by_address(two, 0));
         assert!(priority::by_address(top, last) + 1 < priority::PREFIXES);
-        assert!(priority::PREFIXES < priority::DEFAULT);
+        const { assert!(priority::PREFIXES < priority::DEFAULT) };
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Every operation on the kernel, on files and with nft fails in turn, or is the last before a SIGKILL. After
 //! that the host is as before, or the next run completes or takes back what was begun.
 //!
-//! `cargo test -p mhnat --features fault-injection --test faults -- --nocapture` prints how many operations
-//! each pass went through.
+//! `cargo test --workspace --features mhnat/fault-injection --test faults -- --nocapture` prints how many
+//! operations each pass went through.
 
 #[path = "kernel/namespaces.rs"]
 mod namespaces;

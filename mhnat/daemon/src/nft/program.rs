@@ -1,6 +1,7 @@
 //! The nft program: rulesets go in as text on its standard input.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,19 +19,22 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The program that was named, or the first in PATH, then where distributions put it.
+    /// The program at the path that was named; else the first of that name, or nft, in PATH, then where distributions
+    /// put it.
     pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
         // Known before anything is changed. Whether it is nft shows when it is asked for something.
         let runs = |file: &Path| {
             file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
         };
-        if let Some(path) = named {
-            return runs(path).then(|| Self { path: path.to_owned() }).ok_or(NftError::NotFound);
+        let name = named.unwrap_or(Path::new("nft"));
+        if name.as_os_str().as_bytes().contains(&b'/') {
+            return runs(name).then(|| Self { path: name.to_owned() }).ok_or(NftError::NotFound);
         }
+        // A bare name is one in PATH, as for a shell.
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
             .chain(["/usr/sbin".into(), "/sbin".into()])
-            .map(|directory| directory.join("nft"))
+            .map(|directory| directory.join(name))
             .find(|file| runs(file))
             .map(|path| Self { path })
             .ok_or(NftError::NotFound)

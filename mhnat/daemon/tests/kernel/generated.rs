@@ -37,13 +37,14 @@ fn docker() -> impl Strategy<Value = String> {
     )
 }
 
-/// As firewalld writes it: one table, zones by interface, priorities beside the usual ones.
+/// As firewalld writes it: one table, zones by interface, priorities beside the usual ones. A second one of the
+/// same name replaces the first, as firewalld's reload does: the kernel lets no base chain change its priority.
 fn firewalld() -> impl Strategy<Value = String> {
     (select(vec!["firewalld", "mhnat2", "mhna", "filter"]), -160i32..110, prop::collection::btree_set(1u16..9999, 1..20))
         .prop_map(|(table, priority, ports)| {
             let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
             format!(
-                "nft -f - <<'RULES'\ntable inet {table} {{\nset ports {{ type inet_service; elements = {{ {} }}\n}}\n\
+                "nft -f - <<'RULES'\ntable inet {table}\ndelete table inet {table}\ntable inet {table} {{\nset ports {{ type inet_service; elements = {{ {} }}\n}}\n\
                  map zones {{ type ifname : verdict; elements = {{ \"eth0\" : jump zone_public, \"eth1\" : jump zone_public \
                  }}\n}}\nchain zone_public {{\ntcp dport @ports accept\nct state established,related accept\n}}\n\
                  chain filter_PREROUTING {{ type filter hook prerouting priority {priority}; policy accept; iifname vmap \

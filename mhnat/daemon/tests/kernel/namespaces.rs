@@ -112,6 +112,7 @@ pub(crate) fn run(name: &str, script: &str) -> Option<Output> {
 
 /// The script succeeds.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "what a script counts is for whoever runs it with --nocapture")]
 pub(crate) fn passes(name: &str, script: &str) {
     if let Some(output) = run(name, script) {
         assert!(
@@ -121,5 +122,6 @@ pub(crate) fn passes(name: &str, script: &str) {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
+        print!("{}", String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -29,15 +29,22 @@ snapshot >/run/shared
 mhnat apply shared.toml
 snapshot >/run/now
 same /run/shared /run/now "applying again changed something"
-# Call 4 deletes the table. When a later one fails, undoing brings it back.
-for call in 1 2 3 4 5; do
+# Call 1 deletes the table. When it fails nevertheless, or what comes after it, undoing brings it back.
+for moment in before after meddled; do
 	rm -f /run/calls
-	wrap "if [ \$call = $call ]; then echo 'no, not now' >&2; exit 1; fi"
+	case $moment in
+	before) wrap 'if [ $call = 1 ]; then echo "no, not now" >&2; exit 1; fi' ;;
+	after) wrap 'if [ $call = 1 ]; then nft "$@" <&0; nft list tables >/run/tables; echo "no, not now" >&2; exit 1; fi' ;;
+	meddled) wrap 'if [ $call = 1 ]; then nft "$@" <&0; nft list tables >/run/tables; nft add chain inet mhnat stranger; exit; fi' ;;
+	esac
+	rm -f /run/tables
 	status=0
 	mhnat apply both.toml --nft /run/nft 2>/run/said || status=$?
 	[ $status = 1 ] || fail "exit $status: $(cat /run/said)"
 	snapshot >/run/now
-	same /run/shared /run/now "a failure of call $call was not undone: $(cat /run/said)"
+	same /run/shared /run/now "a failure $moment was not undone: $(cat /run/said)"
+	[ $moment = before ] || ! grep -q 'bridge mhnat' /run/tables || fail "call 1 did not delete the table"
+	[ $moment = before ] || [ -s /run/tables ] || fail "call 1 was not made"
 done
 mhnat apply both.toml
 snapshot >/run/now
