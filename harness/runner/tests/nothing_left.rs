@@ -19,10 +19,13 @@ const KILLS: u32 = 20;
 /// How long the kernel may take to tear a lab down.
 const TEARDOWN: Duration = Duration::from_secs(20);
 
+/// The folder of scenarios that are run and killed: one is enough, since every moment of a run is in it.
+const FOLDER: &str = "seeds";
+
 fn scenarios() -> PathBuf {
     let manifest = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    manifest.join("../../scenarios")
+    manifest.join("../../scenarios").join(FOLDER)
 }
 
 fn mhlab() -> Command {
@@ -46,7 +49,7 @@ fn test_program() -> Option<Command> {
         .max_by_key(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())?;
     let mut command = Command::new("sh");
     // Without the last command the shell would become the program instead of waiting for it.
-    command.args(["-c", "\"$0\"; true"]).arg(newest).env("CARGO", "cargo");
+    command.args(["-c", "\"$0\" \"$1\"; true"]).arg(newest).arg(FOLDER).env("CARGO", "cargo");
     silent(&mut command);
     Some(command)
 }
