@@ -4,7 +4,7 @@
 //! That the kernel still takes the lab away holds up neither the verdict nor the next test, but no process is
 //! left when [`Pool::run`] returns.
 //!
-//! Labs that have been judged stand until there are [many](Resting) of them, or until nothing else is to do. The kernel takes
+//! Labs that have been judged stand until there are many of them, or until nothing else is to do. The kernel takes
 //! network namespaces away in one worker for the whole machine (cleanup_net, net/core/net_namespace.c), and holds the
 //! RTNL lock over waits for RCU meanwhile, once for all that it finds. One lab after another, this takes half of the time of
 //! those that are being built.

@@ -1,8 +1,8 @@
 //! What becomes of a packet, and why: the desired state walked as the kernel would walk it.
 //!
 //! There is no second implementation of the modes here. The rules of the [`Ruleset`] are read back from
-//! their text ([`statement`]), and chains, translations and the routing decision follow in the kernel's order
-//! ([`walk`], [`route`]). What the desired state does not know, because it belongs to the host or to chance,
+//! their text (`statement`), and chains, translations and the routing decision follow in the kernel's order
+//! (`walk`, `route`). What the desired state does not know, because it belongs to the host or to chance,
 //! is taken from [`Host`] if the kernel was asked, and otherwise named as an assumption. Where two answers are
 //! possible, both are given.
 

@@ -8,7 +8,7 @@ use super::{Map, Ruleset, Set, Table, flags_text};
 impl Ruleset {
     /// One transaction that turns `present` into this ruleset by adding and deleting elements of sets and maps;
     /// empty when both are the same. Nothing when they differ in more than elements, as when a chain is new: then
-    /// only [`Ruleset::replacement`] leads there.
+    /// only [`super::replacement`] leads there.
     ///
     /// Its cost follows the number of elements that differ, so it is what a change of state takes, such as an
     /// uplink that goes. It trusts that `present` is what the kernel has, where a replacement trusts nobody.
