@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::Context;
 use super::Numbered;
-use super::ruleset::{Part, mark_chain, rule};
+use super::ruleset::{Part, mark_chain, rule, set_mark};
 use crate::family::Family;
 use crate::model::{BalanceBy, Leg, Source};
 use crate::name::UplinkName;
@@ -94,7 +94,8 @@ fn add_family(part: &mut Part, context: &Context<'_>, family: Family) {
                 name: stick,
                 hook: None,
                 rules: vec![rule(
-                    format!("update @{set} {{ {} saddr }} goto {}", family.nft_keyword(), mark_chain(name)),
+                    // The mark first: a set that is full ends the rule.
+                    format!("{} update @{set} {{ {} saddr }}", set_mark(it.mark), family.nft_keyword()),
                     format!("balance: {family} sources are remembered by uplink {name}"),
                 )],
             });

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu};
 use crate::family::Family;
+use crate::mark::Mark;
 use crate::model::Source;
 use crate::name::UplinkName;
 use crate::nft::{Chain, Hook, Map, Rule, Ruleset, Set, StickySet};
@@ -44,6 +45,11 @@ pub(super) struct Part {
 /// The chain that marks a packet with an uplink. No name of an uplink makes it that of a base chain.
 pub(super) fn mark_chain(uplink: &UplinkName) -> String {
     format!("leave_by_{uplink}")
+}
+
+/// The statement that marks a packet with an uplink and leaves the bits of others.
+pub(super) fn set_mark(mark: Mark) -> String {
+    format!("meta mark set meta mark & {:#010x} | {mark}", !mark.mask().bits())
 }
 
 /// An interface or other word between the quotes that nft wants.
@@ -125,7 +131,7 @@ fn mark_chains(context: &Context<'_>) -> Vec<Chain> {
             name: mark_chain(&it.uplink.name),
             hook: None,
             rules: vec![rule(
-                format!("meta mark set meta mark & {:#010x} | {}", !it.mark.mask().bits(), it.mark),
+                set_mark(it.mark),
                 format!("mark: this packet belongs to uplink {}", it.uplink.name),
             )],
         })

@@ -8,13 +8,13 @@ use ipnet::IpNet;
 use mhnat_core::family::Family;
 use mhnat_core::host::{Hop, Host, HostAction, HostRoute, HostRule};
 use mhnat_core::routing::{PROTOCOL, TableId};
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressAttribute;
 use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion};
 
-use super::{Devices, KernelError, refused};
+use super::routes::address_family;
+use super::{Devices, KernelError, lacks_family, refused};
 
 /// Everything that is not ours.
 pub(super) async fn host(handle: &Handle, devices: &Devices) -> Result<Host, KernelError> {
@@ -39,7 +39,7 @@ async fn collect<T>(
     match stream.try_collect().await {
         Ok(all) => Ok(all),
         // A kernel without IPv6 has none of it.
-        Err(_) if family == Family::V6 => Ok(Vec::new()),
+        Err(error) if family == Family::V6 && lacks_family(&error) => Ok(Vec::new()),
         Err(error) => Err(refused(format!("list the {family} {what}"))(error)),
     }
 }
@@ -62,13 +62,6 @@ async fn addresses(handle: &Handle, devices: &Devices) -> Result<BTreeMap<String
         }
     }
     Ok(found)
-}
-
-pub(super) const fn address_family(family: Family) -> AddressFamily {
-    match family {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
-    }
 }
 
 /// A rule of others.

@@ -9,7 +9,8 @@ use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
 use nix::errno::Errno;
 use rtnetlink::Handle;
 
-use super::host::{address_family, route};
+use super::host::route;
+use super::routes::address_family;
 use super::{Devices, KernelError, refused};
 
 /// What the kernel decides.

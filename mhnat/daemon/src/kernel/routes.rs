@@ -143,7 +143,7 @@ async fn dump(handle: &Handle, filter: RouteMessage) -> Result<Vec<RouteMessage>
     Ok(found)
 }
 
-const fn address_family(family: Family) -> AddressFamily {
+pub(super) const fn address_family(family: Family) -> AddressFamily {
     match family {
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,
