@@ -4,7 +4,6 @@
 //! `shape` compares the tree with the JSON schema that is generated from the types in `raw`, and takes
 //! out what does not fit; `validate` reads what is left, and asks whether it makes sense.
 
-mod files;
 mod raw;
 mod shape;
 mod validate;
@@ -19,11 +18,17 @@ use toml::de::DeTable;
 use crate::diagnostic::Diagnostic;
 use crate::model::Model;
 
-pub use files::{Files, MAX_PREFIX_FILE_BYTES, files};
 pub use raw::schema;
 
 /// The size above which a file is refused unread, in bytes: room for some eight thousand fan-outs.
 pub const MAX_BYTES: usize = 1 << 20;
+
+/// The size above which a file of prefixes is refused, in bytes: room for some three hundred thousand.
+pub const MAX_PREFIX_FILE_BYTES: usize = 4 << 20;
+
+/// Gives the content of a file that a configuration names, by the name that stands there: at most one byte more
+/// than [`MAX_PREFIX_FILE_BYTES`], or why there is none.
+pub type Named<'a> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'a;
 
 /// Made once: it is the same for every file, and making it takes longer than a small file does.
 static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema);
@@ -54,14 +59,14 @@ pub enum Rejected {
 /// # Errors
 /// As [`read_with`].
 pub fn read(bytes: &[u8]) -> Result<Model, Rejected> {
-    read_with(bytes, &Files::default())
+    read_with(bytes, &|_| Err("only a configuration in a file can name others".to_owned()))
 }
 
-/// Reads a configuration, given the content of the files that it names ([`files`]).
+/// Reads a configuration, and the files that it names through `named`.
 ///
 /// # Errors
 /// Everything that is wrong with it and with them, at once.
-pub fn read_with(bytes: &[u8], files: &Files) -> Result<Model, Rejected> {
+pub fn read_with(bytes: &[u8], named: &Named<'_>) -> Result<Model, Rejected> {
     if bytes.len() > MAX_BYTES {
         return Err(Rejected::TooLarge);
     }
@@ -73,7 +78,7 @@ pub fn read_with(bytes: &[u8], files: &Files) -> Result<Model, Rejected> {
     let mut found = shape::check(source, tree.get_mut(), &SCHEMA);
     let model = match raw::Config::deserialize(toml::de::Deserializer::from(tree)) {
         Ok(raw) => {
-            let (model, mut complaints) = validate::validate(&raw, files);
+            let (model, mut complaints) = validate::validate(&raw, named);
             // What was taken out of the tree is missing in it.
             let refused: BTreeSet<&str> = found.iter().filter_map(|it| it.refused.as_deref()).collect();
             complaints.retain(|it| !it.follows_from.iter().any(|word| refused.contains(word)));

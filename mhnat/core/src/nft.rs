@@ -198,7 +198,10 @@ pub fn replacement(present: &Inventories, text: &str) -> String {
     let mut out = String::new();
     for (table, inventory) in present {
         match wanted.get(table) {
-            Some(next) => out.push_str(&inventory.clearing_but(*table, next)),
+            Some(next) => {
+                out.push_str(&inventory.clearing_but(*table, next));
+                out.push_str(&inventory.declarations(*table, text));
+            }
             None => {
                 let _ = writeln!(out, "delete table {table}");
             }
@@ -225,6 +228,31 @@ impl Inventory {
         }
         for chain in self.plain_chains.iter().chain(self.base_chains.difference(&next.base_chains)) {
             let _ = writeln!(out, "delete chain {table} {chain}");
+        }
+        out
+    }
+
+    /// Commands that declare the sets and maps of a listing that are not here yet. nft 0.9.8 crashes when one input
+    /// deletes a chain and has a set that is new inside of a table's braces.
+    fn declarations(&self, table: Table, listing: &str) -> String {
+        let mut out = String::new();
+        let heading = format!("table {table} {{");
+        let mut lines = listing.lines().skip_while(|line| **line != heading).skip(1).peekable();
+        while let Some(line) = lines.next_if(|line| !line.starts_with('}')) {
+            let (kind, name) =
+                match line.strip_prefix('\t').map(|it| it.split(' ').collect::<Vec<_>>()).as_deref() {
+                    Some([kind @ "set", name, "{"]) if !self.sets.contains(*name) => (*kind, *name),
+                    Some([kind @ "map", name, "{"]) if !self.maps.contains(*name) => (*kind, *name),
+                    _ => continue,
+                };
+            let _ = write!(out, "add {kind} {table} {name} {{");
+            // Its elements, which come last, stay where they are.
+            while let Some(word) =
+                lines.next_if(|line| line.starts_with("\t\t") && !line.contains("elements"))
+            {
+                let _ = write!(out, " {};", word.trim());
+            }
+            out.push_str(" }\n");
         }
         out
     }

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 pub use self::library::Library;
 pub(crate) use self::program::Program;
+use self::program::Started;
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
 
@@ -113,6 +114,9 @@ impl FromStr for Choice {
     }
 }
 
+/// What is loaded, in messages.
+const RULESET: &str = "the ruleset";
+
 /// What changes our table.
 ///
 /// The program, unless somebody asks for the library: to apply once, both take the same time, and a program that
@@ -160,12 +164,21 @@ impl Nft {
         Ok(listing)
     }
 
+    /// Somebody who loads a ruleset that is not known yet. The program spends as much time on its start as on a small
+    /// ruleset, so that it starts while the ruleset is worked out.
+    pub(crate) fn loader(&self) -> Result<Loader<'_>, NftError> {
+        match self {
+            Self::Program(program) => program.waiting(RULESET).map(Loader::Program),
+            Self::Library(_) => Ok(Loader::Library(self)),
+        }
+    }
+
     /// Executes commands in one transaction: all of them take effect at one moment, or none.
     pub(crate) async fn load(&self, commands: &str) -> Result<(), NftError> {
         if commands.is_empty() {
             return Ok(());
         }
-        self.run("the ruleset", commands).await.map(drop)
+        self.run(RULESET, commands).await.map(drop)
     }
 
     async fn run(&self, what: &'static str, commands: &str) -> Result<String, NftError> {
@@ -173,6 +186,23 @@ impl Nft {
             Self::Program(program) => program.run(what, commands).await,
             // Held for the call only, which awaits nothing.
             Self::Library(library) => library.borrow_mut().execute(what, commands),
+        }
+    }
+}
+
+/// Loads one ruleset.
+pub(crate) enum Loader<'n> {
+    Program(Started<'n>),
+    Library(&'n Nft),
+}
+
+impl Loader<'_> {
+    /// Executes commands in one transaction: all of them take effect at one moment, or none.
+    pub(crate) async fn load(self, commands: &str) -> Result<(), NftError> {
+        match self {
+            _ if commands.is_empty() => Ok(()),
+            Self::Program(started) => started.finish(commands).await.map(drop),
+            Self::Library(nft) => nft.load(commands).await,
         }
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! What does not fit is reported and taken out of the tree, so that the rest can be read and checked.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -20,25 +19,30 @@ const BROKEN_LINE: &[&str] = &["a broken line"];
 /// Reports every difference between the tree and the schema, and removes it from the tree.
 pub(super) fn check(source: &str, tree: &mut DeTable<'_>, schema: &Value) -> Vec<Diagnostic> {
     let mut walk = Walk { source, root: schema, found: Vec::new() };
-    walk.table(tree, schema, &Place { path: Vec::new(), span: 0..0 });
+    walk.table(tree, schema, &Place { within: None, name: "", span: 0..0 });
     walk.found
 }
 
-/// Where in the tree the walk is.
-struct Place {
-    path: Vec<String>,
+/// Where in the tree the walk is: at a key within a place, or, without one, at the whole file.
+struct Place<'p> {
+    within: Option<&'p Place<'p>>,
+    name: &'p str,
     span: Range<usize>,
 }
 
-impl Place {
-    fn key(&self, key: &str, span: Range<usize>) -> Self {
-        let mut path = self.path.clone();
-        path.push(key.to_owned());
-        Self { path, span }
+impl<'p> Place<'p> {
+    fn key(&'p self, name: &'p str, span: Range<usize>) -> Self {
+        Self { within: Some(self), name, span }
     }
 
     fn name(&self) -> &str {
-        self.path.last().map_or("the file", String::as_str)
+        if self.within.is_some() { self.name } else { "the file" }
+    }
+
+    /// The key at the top of the file that leads here.
+    fn top(&self) -> Option<&str> {
+        let outer = self.within?;
+        Some(outer.top().unwrap_or(self.name))
     }
 }
 
@@ -57,25 +61,27 @@ impl<'s> Walk<'s> {
             .unwrap_or(schema)
     }
 
-    fn table(&mut self, table: &mut DeTable<'_>, schema: &'s Value, place: &Place) {
+    fn table(&mut self, table: &mut DeTable<'_>, schema: &'s Value, place: &Place<'_>) {
         let schema = self.resolve(schema);
         let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
         let mut misfits = Vec::new();
         for (key, value) in table.iter_mut() {
-            let word = key.get_ref().to_string();
-            match known.get(&word) {
-                None => self.unknown(&word, key.span(), known, place),
-                Some(schema) if self.value(value, schema, &place.key(&word, value.span())) => continue,
+            let word = key.get_ref().as_ref();
+            match known.get(word) {
+                None => self.unknown(word, key.span(), known, place),
+                Some(schema) if self.value(value, schema, &place.key(word, value.span())) => continue,
                 Some(_) => {}
             }
-            misfits.push(word);
+            misfits.push(word.to_owned());
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        let refused: BTreeSet<String> = self.found.iter().filter_map(|it| it.refused.clone()).collect();
-        for word in required.filter_map(Value::as_str) {
-            if !table.contains_key(word) && !refused.contains(word) {
-                self.missing(word, known.get(word), place);
-            }
+        let absent: Vec<_> = required
+            .filter_map(Value::as_str)
+            .filter(|word| !table.contains_key(*word))
+            .filter(|word| !self.found.iter().any(|it| it.refused.as_deref() == Some(word)))
+            .collect();
+        for word in absent {
+            self.missing(word, known.get(word), place);
         }
         for word in misfits {
             table.remove(word.as_str());
@@ -83,7 +89,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Whether the value, or at least its outside, fits.
-    fn value(&mut self, value: &mut Spanned<DeValue<'_>>, schema: &'s Value, place: &Place) -> bool {
+    fn value(&mut self, value: &mut Spanned<DeValue<'_>>, schema: &'s Value, place: &Place<'_>) -> bool {
         let described = schema;
         let resolved = self.resolve(schema);
         let options: Vec<&Value> = match resolved.get("anyOf").and_then(Value::as_array) {
@@ -117,7 +123,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn in_range(&mut self, number: Option<i64>, schema: &Value, place: &Place) -> bool {
+    fn in_range(&mut self, number: Option<i64>, schema: &Value, place: &Place<'_>) -> bool {
         let min = schema.get("minimum").and_then(Value::as_i64).unwrap_or(i64::MIN);
         let max = schema.get("maximum").and_then(Value::as_i64).unwrap_or(i64::from(u32::MAX));
         if number.is_some_and(|number| (min..=max).contains(&number)) {
@@ -137,12 +143,9 @@ impl<'s> Walk<'s> {
         word: &str,
         span: Range<usize>,
         known: &serde_json::Map<String, Value>,
-        place: &Place,
+        place: &Place<'_>,
     ) {
-        let inside = match place.path.as_slice() {
-            [] => String::new(),
-            [table, ..] => format!(" in `{table}`"),
-        };
+        let inside = place.top().map(|table| format!(" in `{table}`")).unwrap_or_default();
         let meant = nearest(word, known.keys().map(String::as_str));
         let label = match meant {
             Some(meant) => format!("perhaps `{meant}` was meant"),
@@ -157,7 +160,7 @@ impl<'s> Walk<'s> {
         );
     }
 
-    fn missing(&mut self, word: &str, schema: Option<&Value>, place: &Place) {
+    fn missing(&mut self, word: &str, schema: Option<&Value>, place: &Place<'_>) {
         let mut diagnostic = Diagnostic::new(
             format!("`{}` lacks `{word}`", place.name()),
             header(self.source, &place.span),
@@ -176,7 +179,7 @@ impl<'s> Walk<'s> {
         value: &Spanned<DeValue<'_>>,
         options: &[&Value],
         schema: &Value,
-        place: &Place,
+        place: &Place<'_>,
     ) {
         let found = kind(value.get_ref());
         let expected: Vec<&str> = options.iter().map(|it| noun(type_of(it), it)).collect();

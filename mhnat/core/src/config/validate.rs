@@ -17,17 +17,17 @@ mod uplinks;
 
 use std::collections::BTreeSet;
 
-use super::{Files, raw};
+use super::{Named, raw};
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
 use crate::model::{FanOut, Forward, Model, Source, Uplink};
 
 /// The model, unless something in it makes no sense, and all complaints.
-pub(super) fn validate(raw: &raw::Config, files: &Files) -> (Option<Model>, Vec<Diagnostic>) {
+pub(super) fn validate(raw: &raw::Config, named: &Named<'_>) -> (Option<Model>, Vec<Diagnostic>) {
     let mut found = Vec::new();
     let mask = raw.marks.as_ref().map_or(MarkMask::DEFAULT, |raw| marks::mask(raw, &mut found));
-    let uplinks = uplinks::uplinks(&raw.uplink, files, mask, &mut found);
+    let uplinks = uplinks::uplinks(&raw.uplink, named, mask, &mut found);
     let fan_outs = fan_outs::fan_outs(&raw.fan_out, &uplinks, &mut found);
     let balance = balance::balance(raw.balance.as_ref(), &uplinks, &mut found);
     let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);

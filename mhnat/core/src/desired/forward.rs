@@ -19,9 +19,6 @@ use crate::nft::{Map, Set};
 /// Without it, nft takes no port as a key.
 const WITH_PORTS: &str = "meta l4proto { tcp, udp }";
 
-/// How nft 0.9.8 and all later ones take a map from whatever to address and port.
-const ADDRESS_AND_PORT: &str = "addr . port ";
-
 pub(super) fn part(context: &Context<'_>) -> Part {
     let mut part = Part::default();
     for family in Family::ALL {
@@ -29,7 +26,7 @@ pub(super) fn part(context: &Context<'_>) -> Part {
         if forwards.is_empty() {
             continue;
         }
-        // Two maps, because a range of ports keeps its ports, and the values of a map are all of one type.
+        // Apart, because a range of ports keeps its ports.
         for ranges in [false, true] {
             let here: Vec<_> = forwards.iter().copied().filter(|it| it.keeps_ports() == ranges).collect();
             translate(&mut part, context, family, ranges, &here);
@@ -42,32 +39,22 @@ pub(super) fn part(context: &Context<'_>) -> Part {
 
 /// Destinations: of what comes in by an uplink, and with `hairpin` of what asks for its address from inside.
 fn translate(part: &mut Part, context: &Context<'_>, family: Family, ranges: bool, forwards: &[&Forward]) {
-    let (ip, digit) = (family.nft_keyword(), family.digit());
-    let (name, to, what) =
-        if ranges { ("range", "", "port ranges") } else { ("to", ADDRESS_AND_PORT, "ports") };
-    let value = value_type(family, ranges);
+    let ip = family.nft_keyword();
+    let what = if ranges { "port ranges" } else { "ports" };
     let outside: Vec<_> = forwards
         .iter()
         .flat_map(|it| {
             let on = it.on.iter().filter_map(|name| context.model.uplink(name));
-            on.map(|uplink| (key(&quoted(&uplink.interface), it.protocol, it.ports), target(it)))
+            on.map(|uplink| (key(&quoted(&uplink.interface), it.protocol, it.ports), *it))
         })
         .collect();
     if !outside.is_empty() {
-        let map = format!("forward_{name}_{digit}");
+        let words = ("iifname . meta l4proto . th dport", "ifname . inet_proto . inet_service");
+        let dnat = dnat(part, family, ("forward", ranges), words, &outside);
         part.nat_prerouting.push(rule(
-            format!(
-                "fib daddr type local {WITH_PORTS} dnat {ip} {to}to \
-                 iifname . meta l4proto . th dport map @{map}"
-            ),
+            format!("fib daddr type local {dnat}"),
             format!("forward: {family} {what} of an uplink lead to hosts behind this one"),
         ));
-        part.maps.push(Map {
-            name: map,
-            key: "ifname . inet_proto . inet_service",
-            value,
-            elements: outside,
-        });
     }
 
     let inside: Vec<_> = forwards
@@ -76,13 +63,12 @@ fn translate(part: &mut Part, context: &Context<'_>, family: Family, ranges: boo
         .flat_map(|it| {
             let on = it.on.iter().filter_map(|name| context.model.uplink(name));
             let legs = on.filter_map(|uplink| uplink.legs.get(&family));
-            legs.flat_map(|leg| &leg.addresses)
-                .map(|address| (key(address, it.protocol, it.ports), target(it)))
+            legs.flat_map(|leg| &leg.addresses).map(|address| (key(address, it.protocol, it.ports), *it))
         })
         .collect();
     if !inside.is_empty() {
-        let map = format!("hairpin_{name}_{digit}");
-        let dnat = format!("{WITH_PORTS} dnat {ip} {to}to {ip} daddr . meta l4proto . th dport map @{map}");
+        let words = (format!("{ip} daddr . meta l4proto . th dport"), target_type(family));
+        let dnat = dnat(part, family, ("hairpin", ranges), (&words.0, words.1), &inside);
         part.nat_prerouting.push(rule(
             format!("iifname != @uplinks {dnat}"),
             format!("forward: {family} {what} of an uplink's address lead there from inside as well"),
@@ -91,8 +77,31 @@ fn translate(part: &mut Part, context: &Context<'_>, family: Family, ranges: boo
             dnat,
             format!("forward: {family} {what} of an uplink's address lead there from this host as well"),
         ));
-        part.maps.push(Map { name: map, key: target_type(family), value, elements: inside });
     }
+}
+
+/// The statement that looks the target up by a key, with the maps that it reads. A map of addresses with ports would
+/// be one, but does not load with nft 0.9.8.
+fn dnat(
+    part: &mut Part,
+    family: Family,
+    (name, ranges): (&str, bool),
+    (key, kind): (&str, &'static str),
+    forwards: &[(String, &Forward)],
+) -> String {
+    let (ip, digit) = (family.nft_keyword(), family.digit());
+    let mut map = |what: &str, value, of: &dyn Fn(&Forward) -> String| {
+        let name = format!("{name}_{what}_{digit}");
+        let elements = forwards.iter().map(|(key, it)| (key.clone(), of(it))).collect();
+        part.maps.push(Map { name: name.clone(), key: kind, value, elements });
+        format!("{key} map @{name}")
+    };
+    let what = if ranges { "range" } else { "to" };
+    let mut to = map(what, family.nft_address_type(), &|it| it.to.to_string());
+    if !ranges {
+        to = format!("{to} : {}", map("port", "inet_service", &|it| it.target_ports().to_string()));
+    }
+    format!("{WITH_PORTS} dnat {ip} to {to}")
 }
 
 /// The target sees an address of this host, so that its answer comes back here and not to another gateway.
@@ -152,22 +161,6 @@ fn by_target<'a, T: Copy + Ord>(forwards: impl Iterator<Item = (&'a Forward, T)>
 
 fn key(place: &impl std::fmt::Display, protocol: Transport, ports: Ports) -> String {
     format!("{place} . {protocol} . {ports}")
-}
-
-fn target(forward: &Forward) -> String {
-    if forward.keeps_ports() {
-        forward.to.to_string()
-    } else {
-        format!("{} . {}", forward.to, forward.target_ports())
-    }
-}
-
-const fn value_type(family: Family, ranges: bool) -> &'static str {
-    match (family, ranges) {
-        (Family::V4, false) => "ipv4_addr . inet_service",
-        (Family::V6, false) => "ipv6_addr . inet_service",
-        (_, true) => family.nft_address_type(),
-    }
 }
 
 const fn target_type(family: Family) -> &'static str {

@@ -81,6 +81,20 @@ fn ranges_make_intervals_and_hyphens_in_names_do_not() {
 }
 
 #[test]
+fn sets_that_are_new_are_declared_before_the_table_is_written() {
+    let mut old = present(&[example()]);
+    let there = old.get_mut(&Table::Inet).unwrap();
+    there.sets.clear();
+    there.maps.clear();
+    let text = replacement(&old, &example().text());
+    let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("add ")).collect();
+    assert_eq!(
+        commands,
+        ["add set inet mhnat on { type ifname; }", "add map inet mhnat by { type ifname : verdict; }",]
+    );
+}
+
+#[test]
 fn a_replacement_keeps_shared_base_chains_and_removes_the_rest() {
     let mut old = present(&[example()]);
     old.get_mut(&Table::Inet).unwrap().base_chains.insert("input".into());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use mhnat_core::config::{self, Files, MAX_BYTES, MAX_PREFIX_FILE_BYTES, Rejected};
+use mhnat_core::config::{self, MAX_BYTES, MAX_PREFIX_FILE_BYTES, Rejected};
 use mhnat_core::diagnostic;
 use mhnat_core::model::Model;
 
@@ -46,7 +46,10 @@ pub(super) fn load_whole(path: &Path, terminal: &Terminal) -> Result<Loaded, Fai
 /// The model of a file that was read before.
 pub(super) fn parse(path: &Path, bytes: &[u8], terminal: &Terminal) -> Result<Model, Failure> {
     let name = path.display();
-    config::read_with(bytes, &files(path, bytes)).map_err(|rejected| match rejected {
+    // What it names is relative to where it is.
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let named = |file: &str| read(&directory.join(file), MAX_PREFIX_FILE_BYTES).map_err(|it| it.to_string());
+    config::read_with(bytes, &named).map_err(|rejected| match rejected {
         Rejected::TooLarge => {
             Failure::new(Exit::BadInput, format!("{name} is larger than {} KiB", MAX_BYTES >> 10))
                 .hint("is this a configuration of mhnat?")
@@ -63,14 +66,6 @@ pub(super) fn parse(path: &Path, bytes: &[u8], terminal: &Terminal) -> Result<Mo
                 .report(report)
         }
     })
-}
-
-/// The files that the configuration names, relative to where it is.
-fn files(path: &Path, bytes: &[u8]) -> Files {
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let content =
-        |name: &str| read(&directory.join(name), MAX_PREFIX_FILE_BYTES).map_err(|error| error.to_string());
-    Files(config::files(bytes).into_iter().map(|name| (name.clone(), content(&name))).collect())
 }
 
 /// Reads no more than one byte beyond the limit: the path may be a device without end.

@@ -18,7 +18,7 @@ use super::supervisor::{Supervisor, boot_time};
 use super::{Done, differences, execute};
 use crate::failure::{Exit, Failure};
 use crate::kernel::Kernel;
-use crate::nft::Nft;
+use crate::nft::{Loader, Nft};
 use crate::state::{Applied, Config, State, StateDir, Unconfirmed};
 use crate::sysctl;
 
@@ -31,6 +31,7 @@ pub(crate) async fn apply(
     nft: &Nft,
 ) -> Result<Done, Failure> {
     let kernel = Kernel::open()?;
+    let loader = nft.loader()?;
     let prospect = observe(model, dir.read()?.state, &kernel, nft).await?;
     let mut next = prospect.former.state.clone().map_or_else(State::new, Ok)?;
     next.slots = prospect.slots.clone();
@@ -52,7 +53,7 @@ pub(crate) async fn apply(
     let change = Change { kernel: &kernel, nft, prospect: &prospect, loading: Cell::new(false) };
     // A journal that could not be written may still have replaced the one before it.
     let forward = match dir.write(&next) {
-        Ok(()) => change.forward(&next.kept).await,
+        Ok(()) => change.forward(loader, &next.kept).await,
         Err(error) => Err(error.into()),
     };
     let outcome = forward.and_then(|()| {
@@ -102,7 +103,7 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    async fn forward(&self, kept: &Values) -> Result<(), Failure> {
+    async fn forward(&self, loader: Loader<'_>, kept: &Values) -> Result<(), Failure> {
         let Prospect { devices, former, desired, sysctls, .. } = self.prospect;
         let Desired { ruleset: _, bridge: _, rules: _, routes: _, sysctls: _ } = desired;
         let SysctlPlan { keep: _, open, forward, obsolete } = sysctls;
@@ -122,7 +123,7 @@ impl Change<'_> {
         restore_settings(switches)?;
         // Tables and rules before the marks that lead to them, and after those that led to them.
         execute(self.kernel, &steps.before_ruleset, devices).await?;
-        self.load(desired).await?;
+        self.load(loader, desired).await?;
         execute(self.kernel, &steps.after_ruleset, devices).await?;
         restore_settings(filters)?;
         // Nothing is forwarded before its source is translated.
@@ -132,10 +133,10 @@ impl Change<'_> {
         self.verify(desired, &wanted, sysctls).await
     }
 
-    async fn load(&self, desired: &Desired) -> Result<(), Failure> {
+    async fn load(&self, loader: Loader<'_>, desired: &Desired) -> Result<(), Failure> {
         let commands = replacement(&self.prospect.tables, &desired.ruleset_text());
         self.loading.set(!commands.is_empty());
-        Ok(self.nft.load(&commands).await?)
+        Ok(loader.load(&commands).await?)
     }
 
     /// Reads back what was written. Another program may have been quicker than the lock can tell.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::{NftError, refused};
 use crate::fault;
@@ -76,12 +76,17 @@ impl Program {
     }
 
     async fn call(&self, what: &'static str, arguments: &[&str], input: &str) -> Result<String, NftError> {
-        let broken = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => NftError::NotFound,
-            _ => NftError::Run { path: self.path.clone(), source },
-        };
-        fault::point(what).map_err(broken)?;
-        let mut child = Command::new(&self.path)
+        self.start(what, arguments)?.finish(input).await
+    }
+
+    /// Starts it, to read commands that are not known yet.
+    pub(super) fn waiting(&self, what: &'static str) -> Result<Started<'_>, NftError> {
+        self.start(what, &["-f", "-"])
+    }
+
+    fn start(&self, what: &'static str, arguments: &[&str]) -> Result<Started<'_>, NftError> {
+        fault::point(what).map_err(|error| self.broken(error))?;
+        let child = Command::new(&self.path)
             .args(arguments)
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
@@ -89,8 +94,34 @@ impl Program {
             .stderr(Stdio::piped())
             // Ctrl-C at the terminal must not end it halfway through a list of steps.
             .process_group(0)
+            // Without its commands it has nothing to do.
+            .kill_on_drop(true)
             .spawn()
-            .map_err(broken)?;
+            .map_err(|error| self.broken(error))?;
+        Ok(Started { program: self, what, child })
+    }
+
+    fn broken(&self, source: io::Error) -> NftError {
+        match source.kind() {
+            io::ErrorKind::NotFound => NftError::NotFound,
+            _ => NftError::Run { path: self.path.clone(), source },
+        }
+    }
+}
+
+/// The program while it waits for its input.
+pub(crate) struct Started<'p> {
+    program: &'p Program,
+    what: &'static str,
+    child: Child,
+}
+
+impl Started<'_> {
+    /// Gives it its input, and gives what it printed.
+    pub(super) async fn finish(self, input: &str) -> Result<String, NftError> {
+        let Self { program, what, mut child } = self;
+        let broken = |error| program.broken(error);
+        fault::point(what).map_err(broken)?;
         let stdin = child.stdin.take();
         // Both ends at once: nft may fill its output before it has read its input.
         let feed = async {

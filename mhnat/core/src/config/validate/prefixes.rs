@@ -7,7 +7,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::super::{Files, MAX_PREFIX_FILE_BYTES, raw};
+use super::super::{MAX_PREFIX_FILE_BYTES, Named, raw};
 use super::uplinks::Known;
 use crate::diagnostic::{Diagnostic, Excerpt};
 use crate::family::Family;
@@ -29,7 +29,7 @@ pub(super) struct Given {
 pub(super) fn prefixes(
     raw: &raw::Uplink,
     legs: &BTreeMap<Family, Leg>,
-    files: &Files,
+    named: &Named<'_>,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Given> {
     let mut given = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn prefixes(
         }
     }
     if let Some(name) = &raw.prefixes_file {
-        given.extend(from_file(name, legs, files, found));
+        given.extend(from_file(name, legs, named, found));
     }
     given
 }
@@ -134,7 +134,7 @@ fn prefix(text: &str, legs: &BTreeMap<Family, Leg>) -> Result<IpNet, Wrong> {
 fn from_file(
     name: &Spanned<String>,
     legs: &BTreeMap<Family, Leg>,
-    files: &Files,
+    named: &Named<'_>,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Given> {
     let path = name.get_ref();
@@ -143,18 +143,15 @@ fn from_file(
         found.push(Diagnostic::new(title, name.span(), why).hint(hint));
         Vec::new()
     };
-    let bytes = match files.0.get(path) {
-        Some(Ok(bytes)) => bytes,
-        Some(Err(why)) => return refuse(why.clone(), "the path is relative to the configuration file"),
-        None => {
-            return refuse("it was not read".to_owned(), "only a configuration in a file can name others");
-        }
+    let bytes = match named(path) {
+        Ok(bytes) => bytes,
+        Err(why) => return refuse(why, "the path is relative to the configuration file"),
     };
     if bytes.len() > MAX_PREFIX_FILE_BYTES {
         let why = format!("it is larger than {} MiB", MAX_PREFIX_FILE_BYTES >> 20);
         return refuse(why, "routes of the whole Internet are the work of a routing daemon");
     }
-    let text = match std::str::from_utf8(bytes) {
+    let text = match std::str::from_utf8(&bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}'),
         Err(error) => {
             let before = bytes.iter().take(error.valid_up_to());

@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::super::raw::{self, OneOrMany};
-use super::super::{Files, words::nearest};
+use super::super::{Named, words::nearest};
 use super::addresses::{Placed, address, is_link_local, words};
 use super::{prefixes, sources};
 use crate::diagnostic::Diagnostic;
@@ -29,13 +29,13 @@ pub(super) struct Known {
 
 pub(super) fn uplinks(
     raw: &[Spanned<raw::Uplink>],
-    files: &Files,
+    named: &Named<'_>,
     mask: MarkMask,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Known> {
     let mut seen = Seen::default();
     let known: Vec<Known> =
-        raw.iter().filter_map(|it| uplink(it.get_ref(), files, &mut seen, found)).collect();
+        raw.iter().filter_map(|it| uplink(it.get_ref(), named, &mut seen, found)).collect();
     prefixes::shared(&known, found);
     let room = usize::try_from(mask.capacity()).unwrap_or(usize::MAX).min(usize::from(Slot::MAX));
     if let Some(surplus) = raw.get(room) {
@@ -83,7 +83,12 @@ fn unique(
     }
 }
 
-fn uplink(raw: &raw::Uplink, files: &Files, seen: &mut Seen, found: &mut Vec<Diagnostic>) -> Option<Known> {
+fn uplink(
+    raw: &raw::Uplink,
+    named: &Named<'_>,
+    seen: &mut Seen,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Known> {
     let name = raw.name.as_ref().and_then(|it| name(it, found));
     let interface = raw.interface.as_ref().and_then(|it| interface(it, found));
     if let (Some(name), Some(text)) = (&name, &raw.name) {
@@ -132,7 +137,7 @@ fn uplink(raw: &raw::Uplink, files: &Files, seen: &mut Seen, found: &mut Vec<Dia
     let metric = raw.metric.as_ref().and_then(|it| u32::try_from(*it.get_ref()).ok());
     let weight = raw.weight.as_ref().and_then(|it| u8::try_from(*it.get_ref()).ok()).unwrap_or(1);
     let mtu = raw.mtu.as_ref().and_then(|it| mtu(it, &addresses, found));
-    let given = prefixes::prefixes(raw, &legs, files, found);
+    let given = prefixes::prefixes(raw, &legs, named, found);
     let prefixes = given.iter().map(|it| it.net).collect();
     let uplink = Uplink { name: name?, interface: interface?, metric, weight, mtu, legs, dynamic, prefixes };
     Some(Known { uplink, addresses, gateways, prefixes: given })

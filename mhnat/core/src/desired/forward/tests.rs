@@ -30,15 +30,32 @@ fn elements(plan: &Desired, map: &str) -> Vec<String> {
 }
 
 #[rstest]
-#[case::port("\"tcp/2201\"", "\"10.0.0.1:22\"", "forward_to_4", "\"eth0\" . tcp . 2201 : 10.0.0.1 . 22")]
-#[case::same_port("\"udp/123\"", "\"10.0.0.1\"", "forward_to_4", "\"eth0\" . udp . 123 : 10.0.0.1 . 123")]
-#[case::range("\"tcp/80-90\"", "\"10.0.0.1\"", "forward_range_4", "\"eth0\" . tcp . 80-90 : 10.0.0.1")]
-#[case::v6("\"tcp/80\"", "\"[fd00::1]:8080\"", "forward_to_6", "\"eth0\" . tcp . 80 : fd00::1 . 8080")]
-#[case::bare_v6("\"tcp/80\"", "\"fd00::1\"", "forward_to_6", "\"eth0\" . tcp . 80 : fd00::1 . 80")]
-#[case::range_of_one("\"tcp/80-80\"", "\"10.0.0.1:1\"", "forward_to_4", "\"eth0\" . tcp . 80 : 10.0.0.1 . 1")]
-fn targets(#[case] port: &str, #[case] to: &str, #[case] map: &str, #[case] element: &str) {
-    let plan = forward(&format!("on = \"a\"\nport = {port}\nto = {to}\n"));
-    assert_eq!(elements(&plan, map), [element]);
+#[case::port("tcp/2201", "10.0.0.1:22", "4", "tcp . 2201", "10.0.0.1", "22")]
+#[case::same_port("udp/123", "10.0.0.1", "4", "udp . 123", "10.0.0.1", "123")]
+#[case::v6("tcp/80", "[fd00::1]:8080", "6", "tcp . 80", "fd00::1", "8080")]
+#[case::bare_v6("tcp/80", "fd00::1", "6", "tcp . 80", "fd00::1", "80")]
+#[case::range_of_one("tcp/80-80", "10.0.0.1:1", "4", "tcp . 80", "10.0.0.1", "1")]
+fn targets(
+    #[case] port: &str,
+    #[case] to: &str,
+    #[case] digit: &str,
+    #[case] key: &str,
+    #[case] host: &str,
+    #[case] host_port: &str,
+) {
+    let plan = forward(&format!("on = \"a\"\nport = \"{port}\"\nto = \"{to}\"\n"));
+    assert_eq!(elements(&plan, &format!("forward_to_{digit}")), [format!("\"eth0\" . {key} : {host}")]);
+    assert_eq!(
+        elements(&plan, &format!("forward_port_{digit}")),
+        [format!("\"eth0\" . {key} : {host_port}")]
+    );
+}
+
+#[test]
+fn a_range_keeps_its_ports() {
+    let plan = forward("on = \"a\"\nport = \"tcp/80-90\"\nto = \"10.0.0.1\"\n");
+    assert_eq!(elements(&plan, "forward_range_4"), ["\"eth0\" . tcp . 80-90 : 10.0.0.1"]);
+    assert!(elements(&plan, "forward_port_4").is_empty());
 }
 
 #[test]
@@ -57,7 +74,7 @@ fn clients_inside_ask_every_address_of_the_uplink() {
     let plan = forward("on = \"a\"\nport = \"tcp/80\"\nto = \"10.0.0.1\"\nhairpin = true\n");
     assert_eq!(
         elements(&plan, "hairpin_to_4"),
-        ["192.0.2.2 . tcp . 80 : 10.0.0.1 . 80", "192.0.2.3 . tcp . 80 : 10.0.0.1 . 80"]
+        ["192.0.2.2 . tcp . 80 : 10.0.0.1", "192.0.2.3 . tcp . 80 : 10.0.0.1"]
     );
     let text = plan.ruleset.text();
     assert!(text.contains("ip daddr . meta l4proto . th dport @hairpin_4 masquerade"), "{text}");

@@ -1,6 +1,6 @@
 use rstest::rstest;
 
-use crate::config::{Files, MAX_PREFIX_FILE_BYTES, Rejected, files, read_with};
+use crate::config::{MAX_PREFIX_FILE_BYTES, Rejected, read, read_with};
 use crate::diagnostic::{Colour, render};
 use crate::model::Model;
 
@@ -13,9 +13,11 @@ prefixes-file = "za.txt"
 "#;
 
 fn with(content: Result<&str, &str>) -> Result<Model, String> {
-    let content = content.map(|it| it.as_bytes().to_vec()).map_err(str::to_owned);
-    let files = Files([("za.txt".to_owned(), content)].into());
-    read_with(FILE.as_bytes(), &files).map_err(|rejected| match rejected {
+    let named = |name: &str| {
+        assert_eq!(name, "za.txt");
+        content.map(|it| it.as_bytes().to_vec()).map_err(str::to_owned)
+    };
+    read_with(FILE.as_bytes(), &named).map_err(|rejected| match rejected {
         Rejected::Wrong { source, diagnostics } => render("x.toml", &source, &diagnostics, Colour::Never),
         other => format!("{other:?}"),
     })
@@ -23,15 +25,6 @@ fn with(content: Result<&str, &str>) -> Result<Model, String> {
 
 fn prefixes(content: &str) -> Vec<String> {
     with(Ok(content)).unwrap().uplinks[0].prefixes.iter().map(ToString::to_string).collect()
-}
-
-#[test]
-fn names_of_files_are_found_in_files_with_mistakes() {
-    let text = format!(
-        "{FILE}metric = \n[[uplink]]\nprefixes-file = \"other.txt\"\n[[uplink]]\nprefixes-file = 3\n"
-    );
-    assert_eq!(files(text.as_bytes()), ["other.txt".to_owned(), "za.txt".to_owned()].into());
-    assert!(files(b"uplink = 3").is_empty() && files(b"\xff").is_empty());
 }
 
 #[test]
@@ -68,8 +61,8 @@ fn a_file_that_cannot_be_used_is_said_where_it_is_named(
 
 #[test]
 fn what_is_not_text_is_said_with_its_line() {
-    let files = Files([("za.txt".to_owned(), Ok(b"10.0.0.0/8\n\xff\n".to_vec()))].into());
-    let Err(Rejected::Wrong { diagnostics, .. }) = read_with(FILE.as_bytes(), &files) else {
+    let named = |_: &str| Ok(b"10.0.0.0/8\n\xff\n".to_vec());
+    let Err(Rejected::Wrong { diagnostics, .. }) = read_with(FILE.as_bytes(), &named) else {
         panic!("accepted");
     };
     assert_eq!(diagnostics[0].label, "line 2 is not UTF-8 text");
@@ -77,5 +70,5 @@ fn what_is_not_text_is_said_with_its_line() {
 
 #[test]
 fn a_file_that_nobody_read_is_no_empty_one() {
-    assert!(read_with(FILE.as_bytes(), &Files::default()).is_err());
+    assert!(read(FILE.as_bytes()).is_err());
 }
