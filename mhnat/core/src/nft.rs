@@ -317,7 +317,8 @@ pub fn inventories(listing: &str) -> Inventories {
             current = Table::ALL.into_iter().find(|table| table.to_string() == name);
             continue;
         }
-        let Some(table) = current else { continue };
+        // Elements, of which there may be very many.
+        let Some(table) = current.filter(|_| !line.starts_with("\t\t\t")) else { continue };
         let inventory = found.entry(table).or_default();
         let words: Vec<&str> = line.split_whitespace().collect();
         match (line.starts_with('\t') && !line.starts_with("\t\t"), words.as_slice()) {

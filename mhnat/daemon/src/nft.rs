@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use self::library::Library;
 pub(crate) use self::program::Program;
-use self::program::Started;
+use self::program::Waiting;
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
 
@@ -166,11 +166,12 @@ impl Nft {
 
     /// Somebody who loads a ruleset that is not known yet. The program spends as much time on its start as on a small
     /// ruleset, so that it starts while the ruleset is worked out.
-    pub(crate) fn loader(&self) -> Result<Loader<'_>, NftError> {
+    pub(crate) fn loader(&self) -> Result<Loader, NftError> {
         match self {
-            Self::Program(program) => program.waiting(RULESET).map(Loader::Program),
-            Self::Library(_) => Ok(Loader::Library(self)),
+            Self::Program(program) => program.waiting(RULESET).map(Some),
+            Self::Library(_) => Ok(None),
         }
+        .map(Loader)
     }
 
     /// Executes commands in one transaction: all of them take effect at one moment, or none.
@@ -190,19 +191,15 @@ impl Nft {
     }
 }
 
-/// Loads one ruleset.
-pub(crate) enum Loader<'n> {
-    Program(Started<'n>),
-    Library(&'n Nft),
-}
+/// Loads one ruleset: the program, where it has been started for that.
+pub(crate) struct Loader(Option<Waiting>);
 
-impl Loader<'_> {
+impl Loader {
     /// Executes commands in one transaction: all of them take effect at one moment, or none.
-    pub(crate) async fn load(self, commands: &str) -> Result<(), NftError> {
-        match self {
-            _ if commands.is_empty() => Ok(()),
-            Self::Program(started) => started.finish(commands).await.map(drop),
-            Self::Library(nft) => nft.load(commands).await,
+    pub(crate) async fn load(self, nft: &Nft, commands: &str) -> Result<(), NftError> {
+        match self.0 {
+            Some(waiting) if !commands.is_empty() => waiting.run(commands).await,
+            _ => nft.load(commands).await,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Kernel settings as the files below /proc/sys.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use mhnat_core::family::Family;
@@ -35,7 +35,7 @@ fn file(key: &Key) -> PathBuf {
 pub(crate) fn read(keys: &BTreeSet<Key>) -> Result<Values, SysctlError> {
     let mut values = Values::new();
     for key in keys {
-        match fault::point("read a sysctl").and_then(|()| fs::read_to_string(file(key))) {
+        match fault::point("read a sysctl").and_then(|()| content(&file(key))) {
             Ok(text) => {
                 values.insert(key.clone(), text.trim_end().to_owned());
             }
@@ -44,6 +44,13 @@ pub(crate) fn read(keys: &BTreeSet<Key>) -> Result<Values, SysctlError> {
         }
     }
     Ok(values)
+}
+
+/// What a setting says. The kernel gives all of it at the first read.
+fn content(path: &Path) -> io::Result<String> {
+    let mut bytes = [0; 128];
+    let length = File::open(path)?.read(&mut bytes)?;
+    Ok(String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned())
 }
 
 /// Writes a setting.

@@ -20,12 +20,14 @@ pub(super) async fn run(
     nft: Option<&Choice>,
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
+    // nft starts while the file is read, but what is wrong with the file is said first.
+    let nft = Nft::find(nft).and_then(|nft| Ok((nft.loader()?, nft)));
     let Loaded { model, config } = config::load_whole(path, terminal)?;
-    let nft = Nft::find(nft)?;
+    let (loader, nft) = nft?;
     let dir = StateDir::lock(state_dir)?;
     confirm::settle(&dir, &nft, terminal).await?;
     let Done { nft_rules, policy_rules, routes, sysctls, unusable, lacking_gateway } =
-        engine::apply(&model, config, time, &dir, &nft).await?;
+        engine::apply(&model, config, time, &dir, &nft, loader).await?;
     for (name, family, reason) in unusable {
         terminal.warn(
             &format!("uplink {name} is not usable for {family}: {reason}"),

@@ -29,9 +29,9 @@ pub(crate) async fn apply(
     confirm: Option<Duration>,
     dir: &StateDir,
     nft: &Nft,
+    loader: Loader,
 ) -> Result<Done, Failure> {
     let kernel = Kernel::open()?;
-    let loader = nft.loader()?;
     let prospect = observe(model, dir.read()?.state, &kernel, nft).await?;
     let mut next = prospect.former.state.clone().map_or_else(State::new, Ok)?;
     next.slots = prospect.slots.clone();
@@ -58,7 +58,7 @@ pub(crate) async fn apply(
     };
     let outcome = forward.and_then(|()| {
         next.kept.retain(|key, _| !prospect.sysctls.obsolete.contains(key));
-        let ruleset = prospect.desired.ruleset_text();
+        let ruleset = prospect.text.clone();
         next.applied = Some(Applied { config, ruleset, routing: prospect.wanted() });
         finish(dir, &mut next, supervisor.as_mut())
     });
@@ -103,7 +103,7 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    async fn forward(&self, loader: Loader<'_>, kept: &Values) -> Result<(), Failure> {
+    async fn forward(&self, loader: Loader, kept: &Values) -> Result<(), Failure> {
         let Prospect { devices, former, desired, sysctls, .. } = self.prospect;
         let Desired { ruleset: _, bridge: _, rules: _, routes: _, sysctls: _ } = desired;
         let SysctlPlan { keep: _, open, forward, obsolete } = sysctls;
@@ -123,7 +123,7 @@ impl Change<'_> {
         restore_settings(switches)?;
         // Tables and rules before the marks that lead to them, and after those that led to them.
         execute(self.kernel, &steps.before_ruleset, devices).await?;
-        self.load(loader, desired).await?;
+        self.load(loader).await?;
         execute(self.kernel, &steps.after_ruleset, devices).await?;
         restore_settings(filters)?;
         // Nothing is forwarded before its source is translated.
@@ -133,10 +133,10 @@ impl Change<'_> {
         self.verify(desired, &wanted, sysctls).await
     }
 
-    async fn load(&self, loader: Loader<'_>, desired: &Desired) -> Result<(), Failure> {
-        let commands = replacement(&self.prospect.tables, &desired.ruleset_text());
+    async fn load(&self, loader: Loader) -> Result<(), Failure> {
+        let commands = replacement(&self.prospect.tables, &self.prospect.text);
         self.loading.set(!commands.is_empty());
-        Ok(loader.load(&commands).await?)
+        Ok(loader.load(self.nft, &commands).await?)
     }
 
     /// Reads back what was written. Another program may have been quicker than the lock can tell.

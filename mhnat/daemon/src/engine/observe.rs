@@ -35,6 +35,8 @@ pub(super) struct Prospect {
     pub(super) altered: bool,
     pub(super) slots: Slots,
     pub(super) desired: Desired,
+    /// The tables of the desired state as text.
+    pub(super) text: String,
     pub(super) sysctls: SysctlPlan,
 }
 
@@ -47,7 +49,7 @@ impl Prospect {
         let kept = self.former.state.as_ref().map(|state| state.kept.clone()).unwrap_or_default();
         let present = self.former.ruleset.as_deref().unwrap_or_default();
         Changes { altered: self.altered, ..Changes::default() }
-            .ruleset(present, &self.desired.ruleset_text())
+            .ruleset(present, &self.text)
             .routing(&self.former.routing, &self.wanted())
             .sysctls(&self.sysctls, &self.former.values, &kept)
     }
@@ -80,7 +82,8 @@ pub(super) async fn observe(
     };
     let routing = kernel.routing(&devices).await?;
     let former = Former { state, ruleset, routing, values };
-    Ok(Prospect { model, devices, availability, former, tables, altered, slots, desired, sysctls })
+    let text = desired.ruleset_text();
+    Ok(Prospect { model, devices, availability, former, tables, altered, slots, desired, text, sysctls })
 }
 
 /// The links and what they say of dynamic uplinks, once no address of ours is waiting for duplicate address

@@ -5,15 +5,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread::{self, JoinHandle};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 
 use super::{NftError, refused};
 use crate::fault;
 
 /// The nft program at its path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Program {
     path: PathBuf,
 }
@@ -76,52 +78,33 @@ impl Program {
     }
 
     async fn call(&self, what: &'static str, arguments: &[&str], input: &str) -> Result<String, NftError> {
-        self.start(what, arguments)?.finish(input).await
+        fault::point(what).map_err(|error| self.broken(error))?;
+        self.finish(start(&self.path, arguments), what, input).await
     }
 
     /// Starts it, to read commands that are not known yet.
-    pub(super) fn waiting(&self, what: &'static str) -> Result<Started<'_>, NftError> {
-        self.start(what, &["-f", "-"])
-    }
-
-    fn start(&self, what: &'static str, arguments: &[&str]) -> Result<Started<'_>, NftError> {
+    pub(super) fn waiting(&self, what: &'static str) -> Result<Waiting, NftError> {
         fault::point(what).map_err(|error| self.broken(error))?;
-        let child = Command::new(&self.path)
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C at the terminal must not end it halfway through a list of steps.
-            .process_group(0)
-            // Without its commands it has nothing to do.
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| self.broken(error))?;
-        Ok(Started { program: self, what, child })
+        let (path, runtime) = (self.path.clone(), Handle::current());
+        let start = move || {
+            let _runtime = runtime.enter();
+            start(&path, &["-f", "-"])
+        };
+        // A new thread is put on an idle processor, and what it starts stays there. What this thread starts would wait
+        // for this thread.
+        let starting = thread::Builder::new().spawn(start).map_err(|error| self.broken(error))?;
+        Ok(Waiting { program: self.clone(), what, starting })
     }
 
-    fn broken(&self, source: io::Error) -> NftError {
-        match source.kind() {
-            io::ErrorKind::NotFound => NftError::NotFound,
-            _ => NftError::Run { path: self.path.clone(), source },
-        }
-    }
-}
-
-/// The program while it waits for its input.
-pub(crate) struct Started<'p> {
-    program: &'p Program,
-    what: &'static str,
-    child: Child,
-}
-
-impl Started<'_> {
     /// Gives it its input, and gives what it printed.
-    pub(super) async fn finish(self, input: &str) -> Result<String, NftError> {
-        let Self { program, what, mut child } = self;
-        let broken = |error| program.broken(error);
-        fault::point(what).map_err(broken)?;
+    async fn finish(
+        &self,
+        child: io::Result<Child>,
+        what: &'static str,
+        input: &str,
+    ) -> Result<String, NftError> {
+        let broken = |error| self.broken(error);
+        let mut child = child.map_err(broken)?;
         let stdin = child.stdin.take();
         // Both ends at once: nft may fill its output before it has read its input.
         let feed = async {
@@ -137,5 +120,43 @@ impl Started<'_> {
         }
         fed.map_err(broken)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn broken(&self, source: io::Error) -> NftError {
+        match source.kind() {
+            io::ErrorKind::NotFound => NftError::NotFound,
+            _ => NftError::Run { path: self.path.clone(), source },
+        }
+    }
+}
+
+fn start(path: &Path, arguments: &[&str]) -> io::Result<Child> {
+    Command::new(path)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C at the terminal must not end it halfway through a list of steps.
+        .process_group(0)
+        // Without its commands it has nothing to do.
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// The program while it waits for its commands.
+pub(crate) struct Waiting {
+    program: Program,
+    what: &'static str,
+    starting: JoinHandle<io::Result<Child>>,
+}
+
+impl Waiting {
+    /// Runs commands in one transaction.
+    pub(super) async fn run(self, commands: &str) -> Result<(), NftError> {
+        let Self { program, what, starting } = self;
+        fault::point(what).map_err(|error| program.broken(error))?;
+        let child = starting.join().unwrap_or_else(|_| Err(io::Error::other("it could not be started")));
+        program.finish(child, what, commands).await.map(drop)
     }
 }
