@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mhnat_core::changes::Changes;
 use mhnat_core::converge::Routing;
 use mhnat_core::desired::{Desired, desired};
+use mhnat_core::device::{self, Present};
 use mhnat_core::link::{Availability, Unusable};
 use mhnat_core::model::Model;
 use mhnat_core::nft::{Inventories, inventories};
@@ -35,6 +36,10 @@ pub(super) struct Prospect {
     pub(super) altered: bool,
     pub(super) slots: Slots,
     pub(super) desired: Desired,
+    /// What stands under the names of our devices now.
+    pub(super) present: Present,
+    /// The way to the devices that there should be.
+    pub(super) pairs: device::Steps,
     pub(super) sysctls: SysctlPlan,
 }
 
@@ -48,6 +53,7 @@ impl Prospect {
         let present = self.former.ruleset.as_deref().unwrap_or_default();
         Changes { altered: self.altered, ..Changes::default() }
             .ruleset(present, &self.desired.ruleset_text())
+            .devices(&self.pairs, &self.present)
             .routing(&self.former.routing, &self.wanted())
             .sysctls(&self.sysctls, &self.former.values, &kept)
     }
@@ -68,6 +74,9 @@ pub(super) async fn observe(
     let names = model.uplinks.iter().map(|uplink| &uplink.name);
     let slots = Slots::allocate(names, &known_slots, model.mask.capacity());
     let desired = desired(&model, &slots, &availability);
+    let present = Kernel::present(&devices)?;
+    // Before anything is changed: a device of somebody else is neither used nor removed.
+    let pairs = device::steps(&present, &desired.devices)?;
     let mut keys = settings::relevant(&desired.sysctls, &around);
     keys.extend(kept.keys().cloned());
     let values = sysctl::read(&keys)?;
@@ -79,8 +88,20 @@ pub(super) async fn observe(
         text => (Some(nft.listing().await?), text.is_some()),
     };
     let routing = kernel.routing(&devices).await?;
-    let former = Former { state, ruleset, routing, values };
-    Ok(Prospect { model, devices, availability, former, tables, altered, slots, desired, sysctls })
+    let former = Former { state, ruleset, devices: present.pairs.clone(), routing, values };
+    Ok(Prospect {
+        model,
+        devices,
+        availability,
+        former,
+        tables,
+        altered,
+        slots,
+        desired,
+        present,
+        pairs,
+        sysctls,
+    })
 }
 
 /// The links and what they say of dynamic uplinks, once no address of ours is waiting for duplicate address

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use mhnat_core::desired::desired;
+use mhnat_core::device;
 use mhnat_core::family::Family;
 use mhnat_core::link::Availability;
 use mhnat_core::mark::Mark;
@@ -92,6 +93,8 @@ pub(crate) async fn status(
     let mut drift: Vec<String> = Vec::new();
     let expected = applied.map(|it| it.routing.clone()).unwrap_or_default();
     drift.extend(table_differences(applied, &tables));
+    let pairs = applied.map(|it| it.devices.clone()).unwrap_or_default();
+    drift.extend(device::differences(&Kernel::present(&devices)?, &pairs));
     drift.extend(differences(&routing, &expected));
     let mut status = Status {
         config: applied.map(|it| it.config.path.clone()),
