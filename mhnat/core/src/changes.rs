@@ -9,6 +9,7 @@ use serde::Serialize;
 use similar::TextDiff;
 
 use crate::converge::{Routing, Step, steps};
+use crate::device;
 use crate::diagnostic::Colour;
 use crate::family::Family;
 use crate::routing::{Route, Rule};
@@ -31,6 +32,8 @@ pub struct Changes {
     pub ruleset: String,
     /// Whether the loaded table is not the one that was applied, so that `ruleset` compares what nft lists.
     pub altered: bool,
+    /// Network devices, as commands of ip(8) and sysctl(8).
+    pub devices: Vec<Line>,
     /// Policy rules, as commands of ip(8).
     pub rules: Vec<Line>,
     /// Routes, as commands of ip(8).
@@ -43,6 +46,12 @@ impl Changes {
     /// Compares rulesets as text.
     pub fn ruleset(mut self, present: &str, wanted: &str) -> Self {
         self.ruleset = TextDiff::from_lines(present, wanted).unified_diff().to_string();
+        self
+    }
+
+    /// Compares network devices, given the steps between them.
+    pub fn devices(mut self, steps: &device::Steps, present: &device::Present) -> Self {
+        self.devices = device::lines(steps, present);
         self
     }
 
@@ -84,8 +93,8 @@ impl Changes {
 
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
-        let Self { ruleset, altered, rules, routes, sysctls } = self;
-        ruleset.is_empty() && !altered && rules.is_empty() && routes.is_empty() && sysctls.is_empty()
+        let Self { ruleset, altered, devices, rules, routes, sysctls } = self;
+        ruleset.is_empty() && !altered && [devices, rules, routes, sysctls].into_iter().all(Vec::is_empty)
     }
 
     /// All of it as text, in the manner of diff(1).
@@ -107,9 +116,12 @@ impl Changes {
                 out.push_str(&painted(line, escape, colour));
             }
         }
-        for (title, lines) in
-            [("policy rules", &self.rules), ("routes", &self.routes), ("sysctl", &self.sysctls)]
-        {
+        for (title, lines) in [
+            ("devices", &self.devices),
+            ("policy rules", &self.rules),
+            ("routes", &self.routes),
+            ("sysctl", &self.sysctls),
+        ] {
             if lines.is_empty() {
                 continue;
             }

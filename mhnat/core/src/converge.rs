@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::family::Family;
 use crate::name::IfName;
-use crate::routing::{Action, Route, Rule};
+use crate::routing::{Action, Route, Rule, Selector};
 
 /// Rules and routes of ours, there or wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,20 +54,21 @@ pub struct Steps {
 /// The tables of default routes and of prefixes are where packets go that nobody sent anywhere, so what is in
 /// them must be known to the ruleset that is in force: it translates their sources. Such a route by a new device
 /// waits for the new ruleset, and one by a device that is going does not outlive the old. The lookups of these
-/// tables go in last and out first.
+/// tables go in last and out first, and so does that of the loop for answers, where only the ruleset keeps what is
+/// no answer from going round.
 pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
     let known_before = devices(present);
     let known_after = devices(wanted);
     let mut out = Steps::default();
 
     let (opening, adding): (Vec<_>, Vec<_>) =
-        wanted.rules.difference(&present.rules).copied().partition(leads_to_defaults);
+        wanted.rules.difference(&present.rules).copied().partition(waits_for_ruleset);
     let (closing, removing): (Vec<_>, Vec<_>) =
-        present.rules.difference(&wanted.rules).copied().partition(leads_to_defaults);
+        present.rules.difference(&wanted.rules).copied().partition(waits_for_ruleset);
 
     let mut early_deletions = Vec::new();
     let mut late_deletions = Vec::new();
-    out.before_ruleset.extend(closing.into_iter().map(Step::DeleteRule));
+    out.before_ruleset.extend(closing.into_iter().rev().map(Step::DeleteRule));
     let olds: BTreeMap<_, _> = present.routes.iter().map(|old| (old.key(), old)).collect();
     for route in wanted.routes.difference(&present.routes) {
         let old = olds.get(&route.key()).copied();
@@ -98,8 +99,9 @@ pub fn steps(present: &Routing, wanted: &Routing) -> Steps {
     out
 }
 
-fn leads_to_defaults(rule: &Rule) -> bool {
-    matches!(rule.action, Action::Lookup(table) if table.is_for_anybody())
+fn waits_for_ruleset(rule: &Rule) -> bool {
+    let loops = matches!(rule.selector, Selector::SentFrom(_));
+    loops || matches!(rule.action, Action::Lookup(table) if table.is_for_anybody())
 }
 
 /// What the ruleset knows an uplink by.

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use self::connections::Memory;
+use crate::device::VethPair;
 use crate::family::Family;
 use crate::link::Availability;
 use crate::mark::Mark;
@@ -33,6 +34,8 @@ pub struct Desired {
     pub ruleset: Ruleset,
     /// The content of our nft table for what passes bridges.
     pub bridge: Ruleset,
+    /// Our network devices.
+    pub devices: BTreeSet<VethPair>,
     /// Our policy rules.
     pub rules: BTreeSet<Rule>,
     /// Our routes.
@@ -59,6 +62,7 @@ pub fn desired(model: &Model, slots: &Slots, availability: &Availability) -> Des
     Desired {
         ruleset: ruleset::ruleset(&context),
         bridge: arp_filter::ruleset(model),
+        devices: answers::pair(&context).into_iter().collect(),
         rules: policy::rules(&context),
         routes: policy::routes(&context),
         sysctls: sysctls(model),
@@ -116,7 +120,10 @@ fn sysctls(model: &Model) -> BTreeSet<Demand> {
         .iter()
         .filter(|uplink| uplink.legs.contains_key(&Family::V4))
         .map(|uplink| Demand::LooseReversePath(uplink.interface.clone()));
-    loose.chain(model.forwarding.iter().map(|family| Demand::Forwarding(*family))).collect()
+    // IPv6 has one switch for all devices, and answers that go round the loop are forwarded.
+    let looped = model.replies.looped().is_some_and(|it| it.servers.contains_key(&Family::V6));
+    let forwarding = model.forwarding.iter().copied().chain(looped.then_some(Family::V6));
+    loose.chain(forwarding.map(Demand::Forwarding)).collect()
 }
 
 #[cfg(test)]

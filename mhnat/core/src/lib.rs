@@ -3,8 +3,8 @@
 //! Data flows one way. [`config::read`] turns the bytes of a file into a [`model::Model`] or into every
 //! complaint about it. [`resolve::resolve`] fills in what DHCP and the like have told the kernel.
 //! [`desired::desired`] turns the model, the numbers given to its uplinks ([`slot::Slots`]) and what is known
-//! of the links ([`link::Availability`]) into a [`desired::Desired`]: a ruleset, policy rules, routes and
-//! sysctl demands. [`converge`] orders the steps that lead from what the kernel holds to that, and [`render`]
+//! of the links ([`link::Availability`]) into a [`desired::Desired`]: a ruleset, devices, policy rules,
+//! routes and sysctl demands. [`converge`] orders the steps that lead from what the kernel holds to that, and [`render`]
 //! prints it for a person.
 //!
 //! Nothing here opens a socket or a file, reads a clock or the environment, or starts a thread: the crate
@@ -17,6 +17,7 @@ pub mod changes;
 pub mod config;
 pub mod converge;
 pub mod desired;
+pub mod device;
 pub mod diagnostic;
 pub mod explain;
 pub mod family;

@@ -5,6 +5,7 @@
 mod balance;
 mod forward;
 mod ports;
+mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::name::{IfName, UplinkName};
 pub use self::balance::{Balance, BalanceBy, Seconds};
 pub use self::forward::{ArpFilter, Forward};
 pub use self::ports::{Ports, Transport};
+pub use self::replies::{Loop, Replies, UdpReplies};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -151,51 +153,5 @@ impl FanOut {
     /// The family of all its addresses.
     pub fn family(&self) -> Family {
         Family::of(self.dummy)
-    }
-}
-
-/// How answers of this host's own servers leave by the address and the link that were asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Replies {
-    /// What is done for datagrams.
-    pub udp: Option<UdpReplies>,
-    /// Interfaces of uplinks on which an arriving TCP connection is remembered; empty when not asked for.
-    pub tcp: BTreeSet<IfName>,
-}
-
-/// How datagrams to any of this host's addresses are answered from the address that was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "by", content = "interfaces")]
-pub enum UdpReplies {
-    /// Addresses on different links, all uplinks: translate to the address that a wildcard socket answers
-    /// from, and mark the connection with the uplink that it came by.
-    Mark(BTreeSet<IfName>),
-    /// Several addresses on one link: translate to the interface's first address.
-    Redirect(BTreeSet<IfName>),
-}
-
-impl UdpReplies {
-    /// The interfaces on which it works, whichever way.
-    pub const fn interfaces(&self) -> &BTreeSet<IfName> {
-        match self {
-            Self::Mark(interfaces) | Self::Redirect(interfaces) => interfaces,
-        }
-    }
-}
-
-impl Replies {
-    /// Interfaces on which new connections are marked with their uplink, with the protocols that are.
-    pub fn marked(&self) -> (BTreeSet<&'static str>, BTreeSet<&IfName>) {
-        let mut protocols = BTreeSet::new();
-        let mut interfaces = BTreeSet::new();
-        if let Some(UdpReplies::Mark(on)) = &self.udp {
-            protocols.insert("udp");
-            interfaces.extend(on);
-        }
-        if !self.tcp.is_empty() {
-            protocols.insert("tcp");
-            interfaces.extend(&self.tcp);
-        }
-        (protocols, interfaces)
     }
 }

@@ -47,6 +47,11 @@ pub enum NameError {
 pub struct IfName(String);
 
 impl IfName {
+    /// A name that we give ourselves. Tests read them back as names.
+    pub(crate) fn ours(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -141,6 +146,8 @@ mod tests {
     #[case::ethernet("eth0", true)]
     #[case::vlan("eth1.100", true)]
     #[case::longest("abcdefghijklmno", true)]
+    #[case::loop_out(crate::device::LOOP_OUT, true)]
+    #[case::loop_in(crate::device::LOOP_IN, true)]
     #[case::too_long("abcdefghijklmnop", false)]
     #[case::wildcard("ppp*", false)]
     #[case::quote("a\"b", false)]

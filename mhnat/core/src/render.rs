@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::desired::Desired;
+use crate::device::VethPair;
 use crate::family::Family;
 use crate::model::Model;
 use crate::nft::Ruleset;
@@ -11,6 +12,8 @@ use crate::sysctl::Demand;
 /// The whole plan. Every line can be pasted into a shell or into `nft -f`, where `#` starts a comment.
 pub fn plan(desired: &Desired) -> String {
     let mut out = String::new();
+    let devices = desired.devices.iter().flat_map(VethPair::all_commands);
+    section(&mut out, "devices", &devices.map(|it| format!("{it}\n")).collect::<String>());
     section(&mut out, "nft", &desired.ruleset_text());
     for family in Family::ALL {
         let ip = ip_command(family);

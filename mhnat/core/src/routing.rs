@@ -33,6 +33,10 @@ pub mod priority {
     /// `lookup main suppress_prefixlength 0`.
     pub const MAIN: u32 = 10_000;
 
+    /// `lookup` of the table of the loop for answers, by the address of a server. Its guard follows at the next
+    /// number.
+    pub const LOOP: u32 = 15_700;
+
     /// `lookup` of our table of prefixes.
     pub const PREFIXES: u32 = 15_800;
 
@@ -57,6 +61,9 @@ pub struct TableId(u32);
 impl TableId {
     /// The kernel's main table (`RT_TABLE_MAIN`).
     pub const MAIN: Self = Self(254);
+
+    /// Our table of the loop for answers.
+    pub const LOOP: Self = Self(10_700);
 
     /// Our table of the destinations that have an uplink of their own.
     pub const PREFIXES: Self = Self(10_800);
@@ -84,10 +91,11 @@ impl TableId {
         self.0
     }
 
-    /// Whether the number is [`TableId::PREFIXES`], or one that [`TableId::DEFAULT`] or [`TableId::of`] can
+    /// Whether the number is [`TableId::LOOP`], [`TableId::PREFIXES`], or one that [`TableId::DEFAULT`] or [`TableId::of`] can
     /// give.
     pub const fn in_our_range(self) -> bool {
-        self.0 == Self::PREFIXES.0
+        self.0 == Self::LOOP.0
+            || self.0 == Self::PREFIXES.0
             || self.0 >= Self::DEFAULT.0 && self.0 <= Self::DEFAULT.0 + Slot::MAX as u32
     }
 }
@@ -113,6 +121,8 @@ pub enum Selector {
     },
     /// Those from one address.
     From(IpAddr),
+    /// Those that this host itself sends from one address (`FRA_IIFNAME` of `lo`).
+    SentFrom(IpAddr),
 }
 
 /// What a rule does. The order is that of installing: what finds a route before what guards it, so that no
@@ -149,6 +159,7 @@ impl fmt::Display for Rule {
             Selector::All => {}
             Selector::Mark { mark, mask } => write!(f, "fwmark {mark:#x}/{mask:#x} ")?,
             Selector::From(address) => write!(f, "from {address} ")?,
+            Selector::SentFrom(address) => write!(f, "from {address} iif lo ")?,
         }
         match self.action {
             Action::LookupWithoutDefault(table) => write!(f, "lookup {table} suppress_prefixlength 0")?,
@@ -234,7 +245,8 @@ mod tests {
         assert!(priority::MAIN < priority::by_mark(one));
         assert!(priority::by_mark(top) + 1 < priority::by_address(one, 0));
         assert!(priority::by_address(one, last) + 1 < priority::by_address(two, 0));
-        assert!(priority::by_address(top, last) + 1 < priority::PREFIXES);
+        assert!(priority::by_address(top, last) + 1 < priority::LOOP);
+        const { assert!(priority::LOOP + 1 < priority::PREFIXES) };
         const { assert!(priority::PREFIXES < priority::DEFAULT) };
     }
 
@@ -247,6 +259,8 @@ mod tests {
             family: Family::V4,
         };
         assert_eq!(rule.to_string(), "priority 10102 fwmark 0x100/0xff00 lookup 10901 protocol 109");
+        let rule = Rule { selector: Selector::SentFrom("10.255.0.1".parse().unwrap()), ..rule };
+        assert_eq!(rule.to_string(), "priority 10102 from 10.255.0.1 iif lo lookup 10901 protocol 109");
         let route = Route {
             table: TableId::DEFAULT,
             family: Family::V6,

@@ -121,8 +121,6 @@ pub(crate) enum Command {
         json: bool,
         #[command(flatten)]
         state: StateDir,
-        #[command(flatten)]
-        nft: Nft,
     },
     /// Take everything back: nft, rules, routes and sysctls are as they were before the first apply.
     Down {

@@ -45,9 +45,7 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<Outcome, Failure
             let watch = confirm::begin(&state.state_dir)?;
             block_on(confirm::watch(watch, nft.nft.as_ref(), terminal)).map(done)
         }
-        Command::Status { json, state, nft } => {
-            block_on(status::run(*json, &state.state_dir, nft.nft.as_ref(), terminal))
-        }
+        Command::Status { json, state } => block_on(status::run(*json, &state.state_dir, terminal)),
         Command::Down { state, nft } => {
             block_on(down::run(&state.state_dir, nft.nft.as_ref(), terminal)).map(done)
         }

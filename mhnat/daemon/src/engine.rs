@@ -14,6 +14,7 @@ mod supervisor;
 use std::collections::BTreeSet;
 
 use mhnat_core::converge::{Routing, Step};
+use mhnat_core::device;
 use mhnat_core::family::Family;
 use mhnat_core::link::Unusable;
 use mhnat_core::name::UplinkName;
@@ -53,16 +54,33 @@ impl From<SysctlError> for Failure {
     }
 }
 
-async fn execute(kernel: &Kernel, steps: &[Step], devices: &Devices) -> Result<(), KernelError> {
-    match kernel.execute(steps, devices, OnError::Stop).await.into_iter().next() {
+fn execute(steps: &[Step], devices: &Devices) -> Result<(), KernelError> {
+    match Kernel::execute(steps, devices, OnError::Stop).into_iter().next() {
         None => Ok(()),
         Some(first) => Err(first),
     }
 }
 
 /// Executes all steps, whatever becomes of each.
-async fn execute_all(kernel: &Kernel, steps: &[Step], devices: &Devices) -> Vec<KernelError> {
-    kernel.execute(steps, devices, OnError::GoOn).await
+fn execute_all(steps: &[Step], devices: &Devices) -> Vec<KernelError> {
+    Kernel::execute(steps, devices, OnError::GoOn)
+}
+
+/// Does the steps in order, up to the first that fails.
+async fn change_devices(kernel: &Kernel, steps: &[device::Step]) -> Result<(), Failure> {
+    for step in steps {
+        kernel.change_device(step).await?;
+    }
+    Ok(())
+}
+
+/// Does all steps, whatever becomes of each.
+async fn change_all_devices(kernel: &Kernel, steps: &[device::Step]) -> Vec<Failure> {
+    let mut errors = Vec::new();
+    for step in steps {
+        errors.extend(kernel.change_device(step).await.err());
+    }
+    errors
 }
 
 /// What of `wanted` is not in `present`, and the other way round, in words.

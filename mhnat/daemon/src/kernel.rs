@@ -1,4 +1,4 @@
-//! Links, rules and routes through rtnetlink(7).
+//! Links, devices of ours, rules and routes through rtnetlink(7).
 //!
 //! Reading is told apart from writing: what is read is turned into the core's types at once, and objects
 //! that do not carry our protocol number are never seen by anyone else here.
@@ -9,6 +9,7 @@ mod flows;
 mod host;
 mod links;
 mod lookup;
+mod pairs;
 mod routes;
 mod rules;
 
@@ -17,6 +18,7 @@ use std::io;
 use std::path::Path;
 
 use mhnat_core::converge::{Routing, Step};
+use mhnat_core::device::{self, Present, Taken};
 use mhnat_core::explain::{Entry, Fate, Lookup, Protocol, Tuple};
 use mhnat_core::family::Family;
 use mhnat_core::host::Host;
@@ -31,6 +33,7 @@ pub(crate) use self::flows::flows;
 pub(crate) use self::links::Counters;
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
+use crate::sysctl::SysctlError;
 
 /// Something that the kernel would not do.
 #[derive(Debug, Error)]
@@ -49,6 +52,9 @@ pub(crate) enum KernelError {
     /// The interface of a route has gone since the links were read.
     #[error("interface {0} has just gone")]
     Gone(IfName),
+    /// A device with a name of ours is another program's.
+    #[error("there is a device {0} that is not mhnat's")]
+    NotOurs(IfName),
     /// A route that is not ours has the place of one of ours.
     #[error(
         "another program's {} {} route stands in table {} at metric {}",
@@ -75,6 +81,7 @@ impl From<KernelError> for Failure {
                 _ => Self::new(Exit::Failed, text),
             },
             KernelError::Gone(_) => Self::new(Exit::Failed, text).hint("apply again"),
+            KernelError::NotOurs(name) => Self::new(Exit::Failed, text).hint(rename(name)),
             KernelError::Taken(_) => {
                 Self::new(Exit::Failed, text).hint("delete it, or have its owner use another table or metric")
             }
@@ -82,6 +89,20 @@ impl From<KernelError> for Failure {
                 Self::new(Exit::Failed, text).hint("delete it, or have its owner use another number")
             }
         }
+    }
+}
+
+/// What to do about a device that has a name of ours.
+fn rename(name: &IfName) -> String {
+    format!(
+        "`loop` makes a device of that name: have its owner use another, or delete it with `ip link del {name}`"
+    )
+}
+
+impl From<Taken> for Failure {
+    fn from(error: Taken) -> Self {
+        let hint = rename(&error.0);
+        Self::new(Exit::Failed, error).hint(hint)
     }
 }
 
@@ -122,7 +143,7 @@ pub(crate) enum OnError {
 }
 
 /// What was seen of the network devices.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Devices {
     /// Those that can be uplinks.
     pub(crate) links: Links,
@@ -130,6 +151,8 @@ pub(crate) struct Devices {
     pub(crate) names: BTreeSet<String>,
     /// What has passed each of them.
     pub(crate) counters: BTreeMap<String, Counters>,
+    /// Those with names of ours, whoever made them.
+    ends: BTreeMap<String, pairs::End>,
     /// All names by interface index.
     by_index: BTreeMap<u32, String>,
 }
@@ -166,6 +189,16 @@ impl Kernel {
             routes::learn(&self.handle, devices, interface).await?;
         }
         Ok(())
+    }
+
+    /// What stands under the names of our devices.
+    pub(crate) fn present(devices: &Devices) -> Result<Present, SysctlError> {
+        pairs::present(devices)
+    }
+
+    /// Does one step to our devices.
+    pub(crate) async fn change_device(&self, step: &device::Step) -> Result<(), Failure> {
+        pairs::execute(&self.handle, step).await
     }
 
     /// The families that this kernel knows (proc(5)).
@@ -208,44 +241,7 @@ impl Kernel {
     }
 
     /// Does the steps in order, and says what was refused.
-    pub(crate) async fn execute(
-        &self,
-        steps: &[Step],
-        devices: &Devices,
-        on_error: OnError,
-    ) -> Vec<KernelError> {
-        let mut errors = Vec::new();
-        for run in steps.chunk_by(|one, next| is_rule(one) == is_rule(next)) {
-            if run.first().is_some_and(is_rule) {
-                for step in run {
-                    errors.extend(self.execute_rule(step).await.err());
-                    if !errors.is_empty() && on_error == OnError::Stop {
-                        break;
-                    }
-                }
-            } else {
-                match injected("change routes") {
-                    Ok(()) => errors.extend(batch::execute(run, devices, on_error)),
-                    Err(error) => errors.push(error),
-                }
-            }
-            if !errors.is_empty() && on_error == OnError::Stop {
-                return errors;
-            }
-        }
-        errors
+    pub(crate) fn execute(steps: &[Step], devices: &Devices, on_error: OnError) -> Vec<KernelError> {
+        batch::execute(steps, devices, on_error)
     }
-
-    async fn execute_rule(&self, step: &Step) -> Result<(), KernelError> {
-        injected("change a rule")?;
-        match step {
-            Step::AddRule(rule) => rules::add(&self.handle, rule).await,
-            Step::DeleteRule(rule) => rules::delete(&self.handle, rule).await,
-            Step::AddRoute(_) | Step::ReplaceRoute(_) | Step::DeleteRoute(_) => Ok(()),
-        }
-    }
-}
-
-const fn is_rule(step: &Step) -> bool {
-    matches!(step, Step::AddRule(_) | Step::DeleteRule(_))
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use mhnat_core::nft::{Inventories, Table};
+use mhnat_core::nft::Inventories;
 use nix::errno::Errno;
 use thiserror::Error;
 
@@ -146,19 +146,14 @@ impl Nft {
     }
 
     /// What stands in our tables now; nothing of those that do not exist.
-    pub(crate) async fn inventories(&self) -> Result<Inventories, NftError> {
-        let mut found = Inventories::new();
-        for table in Table::ALL {
-            fault::point("list our tables").map_err(NftError::Read)?;
-            found.extend(tables::inventory(table).map_err(NftError::Read)?.map(|it| (table, it)));
-        }
-        Ok(found)
+    pub(crate) fn inventories() -> Result<Inventories, NftError> {
+        fault::point("list our tables").and_then(|()| tables::inventories()).map_err(NftError::Read)
     }
 
     /// Our tables as nft prints them.
     pub(crate) async fn listing(&self) -> Result<String, NftError> {
         let mut listing = String::new();
-        for table in self.inventories().await?.keys() {
+        for table in Self::inventories()?.keys() {
             listing.push_str(&self.run("to list our table", &format!("list table {table}\n")).await?);
         }
         Ok(listing)

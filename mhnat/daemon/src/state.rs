@@ -1,14 +1,15 @@
 //! What is remembered on disk: the settings from before the first apply, and the numbers of the uplinks.
 //!
 //! The file is written before the kernel is changed and reaches the disk before the first change, so that a
-//! run that was killed can be taken back by the next. Rules and routes are not in it, and the table need not
-//! be: ours are known by their protocol number and name. Once a ruleset is applied, its text is added, because
+//! run that was killed can be taken back by the next. Rules, routes and devices are not in it, and the table need
+//! not be: ours are known by their protocol number, hardware address and name. Once a ruleset is applied, its text is added, because
 //! nft does not print every rule the way that it reads it, and with it the configuration that it came from.
 //! While a change waits to be confirmed, what was there before it is here whole.
 //!
 //! All of it is true of one boot and one network namespace, so both are in the file. What an earlier boot left
 //! is forgotten: its kernel took everything with it, and its settings are not the former ones of this boot.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mhnat_core::converge::Routing;
+use mhnat_core::device::VethPair;
 use mhnat_core::slot::Slots;
 use mhnat_core::sysctl::Values;
 use nix::errno::Errno;
@@ -27,7 +29,7 @@ use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
 
 /// The format of the file. A program that finds another refuses to guess.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Something wrong with the state directory.
 #[derive(Debug, Error)]
@@ -170,6 +172,8 @@ pub(crate) struct Applied {
     pub(crate) config: Config,
     /// The table as text; empty for no table.
     pub(crate) ruleset: String,
+    /// Network devices.
+    pub(crate) devices: BTreeSet<VethPair>,
     /// Rules and routes.
     pub(crate) routing: Routing,
 }
@@ -194,6 +198,8 @@ pub(crate) struct Former {
     pub(crate) state: Option<State>,
     /// The table: as it was applied, or as nft lists it when nothing remembers that. Nothing for no table.
     pub(crate) ruleset: Option<String>,
+    /// Network devices of ours.
+    pub(crate) devices: BTreeSet<VethPair>,
     /// Rules and routes.
     pub(crate) routing: Routing,
     /// Every setting that the change may touch.

@@ -176,7 +176,7 @@ pub(super) struct FanOut {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Replies {
     /// For datagrams: "mark" when the addresses are on different uplinks, "redirect" when they are on one
-    /// interface.
+    /// interface, "loop" when the server is bound to an address of its own.
     #[serde(default)]
     #[schemars(with = "String", example = &"mark")]
     pub(super) udp: Option<Spanned<String>>,
@@ -189,6 +189,14 @@ pub(super) struct Replies {
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["eth0"]]))]
     pub(super) interfaces: Option<Spanned<Vec<Spanned<String>>>>,
+    /// With "loop": the address that the server is bound to, one for each family. No uplink has it.
+    #[serde(default)]
+    #[schemars(with = "OneOrMany", example = &"10.255.0.1")]
+    pub(super) server: Option<Spanned<OneOrMany>>,
+    /// With "loop": the server's UDP port, or a range of ports, or a list of them.
+    #[serde(default)]
+    #[schemars(with = "OneOrMany", example = &"udp/53")]
+    pub(super) port: Option<Spanned<OneOrMany>>,
 }
 
 /// One string, or a list of them.

@@ -8,6 +8,7 @@ mod arp_filter;
 mod balance;
 mod fan_outs;
 mod forwards;
+mod looped;
 mod marks;
 mod ports;
 mod prefixes;
@@ -32,6 +33,7 @@ pub(super) fn validate(raw: &raw::Config, named: &Named<'_>) -> (Option<Model>, 
     let balance = balance::balance(raw.balance.as_ref(), &uplinks, &mut found);
     let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);
     let forwards = forwards::forwards(&raw.forward, &uplinks, &mut found);
+    looped::beside(raw, &replies, (&fan_outs, &forwards), &uplinks, &mut found);
     let arp_filter = arp_filter::arp_filter(raw.arp_filter.as_ref(), &mut found);
     let beside = !raw.forward.is_empty() || raw.arp_filter.is_some();
     if !beside && raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {

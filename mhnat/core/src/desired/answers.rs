@@ -4,6 +4,10 @@
 //! is for addresses that no link owns. A datagram from a socket bound to the wildcard address gets its
 //! source from the route to the client. So a datagram for any of our addresses is translated to just that
 //! source, conntrack then takes the answer for an answer, and translates it back to what was asked.
+//!
+//! A server that is bound to an address of its own has its answers in `looped`.
+
+mod looped;
 
 use std::net::IpAddr;
 
@@ -13,40 +17,51 @@ use crate::family::Family;
 use crate::model::UdpReplies;
 use crate::nft::{Chain, Rule, Set};
 
+pub(super) use self::looped::{pair, route};
+
 /// The chain for datagrams to one of our own addresses.
 const ASKED: &str = "asked_by_udp";
 
 pub(super) fn part(context: &Context<'_>) -> Part {
     let mut part = Part::default();
     if let Some(udp) = &context.model.replies.udp {
-        let translations = match udp {
-            UdpReplies::Mark(_) => anchors(context),
+        let wildcard_alone = rule(
+            "socket wildcard 0 return",
+            "answers: a server bound to one address answers from it by itself",
+        );
+        let (about, rules) = match udp {
+            UdpReplies::Mark(_) => {
+                let anchors = anchors(context);
+                let some = !anchors.is_empty();
+                ("meta l4proto udp ", some.then(|| [vec![wildcard_alone], anchors].concat()))
+            }
             UdpReplies::Redirect(_) => {
-                vec![rule("redirect", "answers: datagrams go to the first address of the interface")]
+                let redirect =
+                    rule("redirect", "answers: datagrams go to the first address of the interface");
+                ("meta l4proto udp ", Some(vec![wildcard_alone, redirect]))
+            }
+            UdpReplies::Loop(it) => {
+                looped::add(&mut part, context, it);
+                (looped::ABOUT, Some(looped::to_servers(it)))
             }
         };
-        if !translations.is_empty() {
-            translate_datagrams(&mut part, udp, translations);
+        if let Some(rules) = rules {
+            translate_datagrams(&mut part, udp, about, rules);
         }
     }
     part
 }
 
-fn translate_datagrams(part: &mut Part, udp: &UdpReplies, translations: Vec<Rule>) {
+fn translate_datagrams(part: &mut Part, udp: &UdpReplies, about: &str, rules: Vec<Rule>) {
     part.sets.push(Set {
         name: "asked_on".to_owned(),
         key: "ifname",
         elements: udp.interfaces().iter().map(quoted).collect(),
     });
     part.nat_prerouting.push(rule(
-        format!("iifname @asked_on meta l4proto udp fib daddr type local goto {ASKED}"),
+        format!("iifname @asked_on {about}fib daddr type local goto {ASKED}"),
         "answers: datagrams to any address of this host are answered from it",
     ));
-    let mut rules = vec![rule(
-        "socket wildcard 0 return",
-        "answers: a server bound to one address answers from it by itself",
-    )];
-    rules.extend(translations);
     part.chains.push(Chain { name: ASKED.to_owned(), hook: None, rules });
 }
 

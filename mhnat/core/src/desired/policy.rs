@@ -4,6 +4,7 @@
 //! 10000   lookup main suppress_prefixlength 0    what this host reaches directly or by a route of its own
 //! 101xx   fwmark MARK lookup TABLE, unreachable  packets for which an uplink was chosen
 //! 11xxx   from ADDRESS lookup TABLE, unreachable packets that carry an uplink's address
+//! 157xx   from SERVER iif lo lookup 10700, ...   answers that are routed once more, see `answers`
 //! 15800   lookup 10800                           destinations that have an uplink of their own
 //! 15900   lookup 10900                           everything else: default routes by metric
 //! ```
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::Context;
+use super::{Context, answers};
 use crate::family::Family;
 use crate::model::{UdpReplies, Uplink};
 use crate::routing::{Action, ONLY_METRIC, Route, Rule, Selector, TableId, priority};
@@ -43,6 +44,12 @@ fn family_rules(context: &Context<'_>, family: Family) -> Vec<Rule> {
             add(priority + 1, Selector::From(*address), Action::Unreachable);
         }
     }
+    if let Some(server) = context.model.replies.looped().and_then(|it| it.servers.get(&family)) {
+        // This host's own packets only: whatever comes in again, from whatever address, goes on from there.
+        let selector = Selector::SentFrom(*server);
+        add(priority::LOOP, selector, Action::Lookup(TableId::LOOP));
+        add(priority::LOOP + 1, selector, Action::Unreachable);
+    }
     if context.uplinks().any(|it| prefixes(it.uplink, family).next().is_some()) {
         add(priority::PREFIXES, Selector::All, Action::Lookup(TableId::PREFIXES));
     }
@@ -57,6 +64,7 @@ fn family_rules(context: &Context<'_>, family: Family) -> Vec<Rule> {
 
 pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
     let mut routes = BTreeSet::new();
+    routes.extend(Family::ALL.into_iter().filter_map(|family| answers::route(context, family)));
     for family in Family::ALL {
         let mut metrics = BTreeSet::new();
         for (it, leg) in context.legs(family).filter(|(it, _)| context.availability.usable(it.uplink, family))

@@ -1,6 +1,6 @@
 //! The nft table: chains are put together here, from what each mode contributes.
 //!
-//! Chains and their priorities: marks are set at -150 (where nft calls it `mangle`), after conntrack (-200)
+//! Chains and their priorities: what conntrack is not to see is taken out at -300; marks are set at -150 (where nft calls it `mangle`), after conntrack (-200)
 //! has found the connection and before NAT (-100) changes addresses and the packet is routed. The guard at 300
 //! sees what really leaves.
 
@@ -13,6 +13,7 @@ use crate::model::Source;
 use crate::name::UplinkName;
 use crate::nft::{Chain, Hook, Map, Rule, Ruleset, Set, StickySet};
 
+const RAW: i32 = -300;
 const MARK: i32 = -150;
 const DESTINATION: i32 = -100;
 const SOURCE: i32 = 100;
@@ -26,6 +27,8 @@ pub(super) struct Part {
     pub(super) maps: Vec<Map>,
     /// Chains that the mode's own verdicts lead to.
     pub(super) chains: Vec<Chain>,
+    /// What conntrack is not to see of what comes in.
+    pub(super) raw_prerouting: Vec<Rule>,
     /// Marks on what comes in.
     pub(super) mark_prerouting: Vec<Rule>,
     /// Marks on what this host sends.
@@ -78,6 +81,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     let mut out = Ruleset::default();
     out.sets.extend(uplinks(context));
     let mut called = mark_chains(context);
+    let mut raw_prerouting = base("raw_prerouting", "filter", "prerouting", RAW);
     let mut mark_prerouting = base("mark_prerouting", "filter", "prerouting", MARK);
     // Only a chain of type `route` has the packet routed again when its mark changes.
     let mut mark_output = base("mark_output", "route", "output", MARK);
@@ -91,6 +95,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
         out.sticky.extend(part.sticky);
         out.maps.extend(part.maps);
         called.extend(part.chains);
+        raw_prerouting.rules.extend(part.raw_prerouting);
         mark_prerouting.rules.extend(part.mark_prerouting);
         mark_output.rules.extend(part.mark_output);
         mark_postrouting.rules.extend(part.mark_postrouting);
@@ -100,9 +105,18 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
         guard.rules.extend(part.guard);
     }
     out.chains.extend(
-        [mark_prerouting, mark_output, mark_postrouting, nat_prerouting, nat_output, nat_postrouting, guard]
-            .into_iter()
-            .filter(|chain| !chain.rules.is_empty()),
+        [
+            raw_prerouting,
+            mark_prerouting,
+            mark_output,
+            mark_postrouting,
+            nat_prerouting,
+            nat_output,
+            nat_postrouting,
+            guard,
+        ]
+        .into_iter()
+        .filter(|chain| !chain.rules.is_empty()),
     );
     // Last, because a replacement keeps base chains and makes these anew: so the listing stays the same.
     out.chains.extend(called);

@@ -5,7 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::link::{Link, Links, lacking_gateway};
-use crate::routing::{Action, Selector};
+use crate::routing::{Action, Selector, TableId};
 use crate::{config, render};
 
 fn model(text: &str) -> Model {
@@ -29,6 +29,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[case::fan_out_ports("fan-out-ports", include_str!("../../../examples/fan-out-ports.toml"))]
 #[case::forward("forward", include_str!("../../../examples/forward.toml"))]
 #[case::replies_mark("replies-mark", include_str!("../../../examples/replies-mark.toml"))]
+#[case::replies_loop("replies-loop", include_str!("../../../examples/replies-loop.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
 #[case::pool("pool", include_str!("../../../examples/pool.toml"))]
 #[case::prefixes("prefixes", include_str!("../../../examples/prefixes.toml"))]
@@ -99,6 +100,48 @@ fn answers_follow_the_preferred_uplink_that_is_usable() {
     assert!(!text.contains("dnat"), "nothing to answer from: {text}");
 }
 
+#[test]
+fn what_a_server_begins_has_the_address_of_the_preferred_uplink_or_stays_here() {
+    let model = model(include_str!("../../../examples/replies-loop.toml"));
+    let mut links = links();
+    let text =
+        |links: &Links| desired(&model, &slots(&model), &Availability::observe(&model, links)).ruleset.text();
+    assert!(text(&links).contains("ip saddr 10.255.0.1 snat ip to 192.0.2.2 "), "{}", text(&links));
+    links.remove(&"eth0".parse().unwrap());
+    assert!(text(&links).contains("ip saddr 10.255.0.1 snat ip to 198.51.100.2 "), "{}", text(&links));
+    links.clear();
+    let text = text(&links);
+    assert!(!text.contains("snat"), "no source to leave with: {text}");
+    assert!(text.contains("oifname \"mhnat-loop-out\" ip saddr 10.255.0.1 drop "), "{text}");
+    assert!(
+        text.contains("dnat ip to 10.255.0.1 "),
+        "questions find the server whatever the links are: {text}"
+    );
+}
+
+#[test]
+fn the_loop_carries_no_more_than_the_uplinks_do() {
+    let text = include_str!("../../../examples/replies-loop.toml").replacen(
+        "metric = 10",
+        "metric = 10\nmtu = 1400",
+        1,
+    );
+    let plan = plan(&text, &Availability::full());
+    let mtus: Vec<_> = plan.routes.iter().filter(|it| it.table == TableId::LOOP).map(|it| it.mtu).collect();
+    assert_eq!(mtus, [crate::mtu::Mtu::new(1400), crate::mtu::Mtu::new(1400)]);
+}
+
+#[test]
+fn only_ipv6_makes_the_host_a_router() {
+    let text = include_str!("../../../examples/replies-loop.toml");
+    let forwarding = |text: &str| {
+        let demands = plan(text, &Availability::full()).sysctls;
+        Family::ALL.into_iter().filter(|it| demands.contains(&Demand::Forwarding(*it))).collect::<Vec<_>>()
+    };
+    assert_eq!(forwarding(text), [Family::V6]);
+    assert_eq!(forwarding(&text.replace(", \"fd00:255::1\"", "")), []);
+}
+
 #[rstest]
 #[case::ethernet(false, &[("u", Family::V4)])]
 #[case::point_to_point(true, &[])]
@@ -122,7 +165,7 @@ fn marks_stay_inside_a_mask_of_the_users() {
     assert!(ruleset.contains("ct mark & 0x0f000000 vmap @leave_by"), "{ruleset}");
     assert!(plan.rules.iter().all(|rule| match rule.selector {
         Selector::Mark { mark, mask } => mask == 0x0f00_0000 && mark & !mask == 0 && mark != 0,
-        Selector::All | Selector::From(_) => true,
+        Selector::All | Selector::From(_) | Selector::SentFrom(_) => true,
     }));
 }
 
@@ -182,7 +225,7 @@ fn prefixes_are_routes_while_their_uplink_is_usable() {
     let prefixes = |links: &Links| -> Vec<String> {
         let plan = desired(&model, &slots(&model), &Availability::observe(&model, links));
         assert_eq!(plan.rules.iter().filter(|rule| rule.priority == 15_800).count(), 2, "one a family");
-        let routes = plan.routes.iter().filter(|route| route.table == crate::routing::TableId::PREFIXES);
+        let routes = plan.routes.iter().filter(|route| route.table == TableId::PREFIXES);
         routes.map(|it| format!("{} {} {}", it.destination, it.device, it.metric)).collect()
     };
     let mut links = links();
@@ -328,7 +371,7 @@ fn ways_by_a_lost_uplink_are_refused(#[case] gone: &[&str], #[case] refused: &[&
 /// A configuration of any shape that validation accepts.
 fn any_config() -> impl Strategy<Value = String> {
     let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..5u8);
-    let replies = (0..3u8, any::<bool>(), any::<bool>());
+    let replies = (0..4u8, any::<bool>(), any::<bool>());
     let fan_out = (any::<bool>(), any::<bool>(), any::<prop::sample::Index>(), 0..4u8);
     (prop::collection::vec(uplink, 1..6), prop::collection::vec(fan_out, 0..6), replies).prop_map(
         |(uplinks, fan_outs, (udp, tcp, pinning))| {
@@ -400,7 +443,14 @@ fn any_config() -> impl Strategy<Value = String> {
             match udp {
                 0 => {}
                 1 => text.push_str("[replies]\nudp = \"mark\"\n"),
-                _ => text.push_str("[replies]\nudp = \"redirect\"\ninterfaces = [\"eth0\"]\n"),
+                2 => text.push_str("[replies]\nudp = \"redirect\"\ninterfaces = [\"eth0\"]\n"),
+                _ => {
+                    let four = uplinks.iter().any(|it| it.0 || !it.1).then_some("\"10.255.0.1\", ");
+                    let six = uplinks.iter().any(|it| it.1).then_some("\"fd00:255::1\"");
+                    let server = format!("{}{}", four.unwrap_or_default(), six.unwrap_or_default());
+                    let port = "[\"udp/53\", \"udp/5060-5061\"]";
+                    let _ = writeln!(text, "[replies]\nudp = \"loop\"\nserver = [{server}]\nport = {port}");
+                }
             }
             if pinning {
                 text.insert_str(0, "pinning = true\n");

@@ -23,6 +23,8 @@ pub(super) struct Packet {
     pub(super) connection: Connection,
     /// The connection's first packet as it came; nothing when that is not known.
     pub(super) original: Option<Tuple>,
+    /// Whether conntrack was told not to look at it.
+    pub(super) untracked: bool,
     pub(super) destination_translated: bool,
     pub(super) source_translated: bool,
 }

@@ -72,15 +72,15 @@ fn rules(desired: &Desired, host: &Host, family: Family) -> Vec<(HostRule, Strin
             family,
             priority: it.priority,
             from: match it.selector {
-                Selector::From(address) => Some(IpNet::from(address)),
+                Selector::From(address) | Selector::SentFrom(address) => Some(IpNet::from(address)),
                 Selector::All | Selector::Mark { .. } => None,
             },
             to: None,
             mark: match it.selector {
                 Selector::Mark { mark, mask } => Some((mark, mask)),
-                Selector::All | Selector::From(_) => None,
+                Selector::All | Selector::From(_) | Selector::SentFrom(_) => None,
             },
-            iif: None,
+            iif: matches!(it.selector, Selector::SentFrom(_)).then(|| "lo".to_owned()),
             action: match it.action {
                 Action::LookupWithoutDefault(table) => HostAction::Lookup(table, Some(0)),
                 Action::Lookup(table) => HostAction::Lookup(table, None),
@@ -131,7 +131,7 @@ impl Decider<'_> {
             match &rule.action {
                 HostAction::Lookup(table, suppress) => {
                     if *table == LOCAL && !self.host.asked {
-                        let ours = self.host.owns(destination) || self.of_uplink(destination);
+                        let ours = self.host.owns(destination) || self.configured(destination);
                         if ours {
                             self.step(
                                 "policy rules",
@@ -235,8 +235,16 @@ impl Decider<'_> {
         None
     }
 
-    fn of_uplink(&self, address: IpAddr) -> bool {
-        self.model.uplinks.iter().flat_map(|it| it.legs.values()).any(|leg| leg.addresses.contains(&address))
+    fn configured(&self, address: IpAddr) -> bool {
+        let server =
+            self.model.replies.looped().is_some_and(|it| it.servers.values().any(|it| *it == address));
+        server
+            || self
+                .model
+                .uplinks
+                .iter()
+                .flat_map(|it| it.legs.values())
+                .any(|leg| leg.addresses.contains(&address))
     }
 
     fn longest(&self, table: TableId, suppress: Option<u32>) -> Option<HostRoute> {

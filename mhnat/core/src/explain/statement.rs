@@ -22,6 +22,8 @@ pub(super) enum Statement {
     SetMark { target: MarkOf, value: Expr },
     /// Translates an address, a port, or both.
     Nat { kind: Nat, family: Option<&'static str>, to: Option<Expr>, port: Option<Expr> },
+    /// Keeps the packet from conntrack.
+    NoTrack,
     /// Ends with a verdict.
     Verdict(Verdict),
     /// Remembers something in a set or map; nothing changes for this packet.
@@ -237,6 +239,9 @@ impl Reader<'_> {
             // Which answer is sent does not matter to the way of this packet.
             self.at = self.tokens.len();
             return Ok(Statement::Verdict(Verdict::Reject));
+        }
+        if self.take(&["notrack"]) {
+            return Ok(Statement::NoTrack);
         }
         if self.take(&["counter"]) {
             if self.take(&["packets"]) {

@@ -271,6 +271,7 @@ fn the_explanation_of_a_fan_out() {
 #[case("jhash ip saddr . ip daddr mod 4 seed 0x5 vmap { 0-2 : goto a, 3 : goto b }")]
 #[case("oifname @uplinks ip saddr @any oifname . ip saddr != @own drop")]
 #[case("redirect to :53")]
+#[case("iifname \"mhnat-loop-in\" notrack")]
 fn what_modes_write_is_read(#[case] text: &str) {
     assert!(statement::read(text).is_ok(), "{text}: {:?}", statement::read(text));
 }
@@ -288,6 +289,59 @@ fn what_is_not_of_the_grammar_is_refused(#[case] text: &str) {
 }
 
 /// A ruleset with these rules in `mark_prerouting`, and what becomes of a packet through it.
+/// A question by the second uplink, and the answer to it.
+fn looped() -> (Question, Question) {
+    let (client, asked, server) = ("192.0.2.80:4000", "198.51.100.2:53", "10.255.0.1:53");
+    let end = |text: &str| text.parse().unwrap();
+    let entry = Entry {
+        original: Tuple { source: end(client), destination: end(asked) },
+        reply: Tuple { source: end(server), destination: end(client) },
+        mark: 0,
+    };
+    let asks = question(Some("eth1"), Some(client), &format!("{asked}/udp"), Connection::New);
+    let answer = Connection::Established { mark: 0, answer: true, entry: Some(entry) };
+    (asks, question(None, Some(server), &format!("{client}/udp"), answer))
+}
+
+#[test]
+fn an_answer_goes_round_the_loop() {
+    let config = include_str!("../../../examples/replies-loop.toml").replace("192.0.2.", "203.0.113.");
+    let (asks, answers) = looped();
+    let found = ask(&config, &asks);
+    assert_eq!(
+        found.outcomes.iter().map(line).collect::<Vec<_>>(),
+        ["here, 192.0.2.80:4000 -> 10.255.0.1:53, 0x0 0x0"]
+    );
+    let found = ask(&config, &answers);
+    let expected = "second eth1 10902, 198.51.100.2:53 -> 192.0.2.80:4000, 0x0 0x0";
+    assert_eq!(found.outcomes.iter().map(line).collect::<Vec<_>>(), [expected]);
+    let begun = Question { connection: Connection::New, ..answers.clone() };
+    let expected = "first eth0 10901, 203.0.113.2:53 -> 192.0.2.80:4000, 0x0 0x0";
+    assert_eq!(ask(&config, &begun).outcomes.iter().map(line).collect::<Vec<_>>(), [expected]);
+    // The kernel alone knows what was asked.
+    let connection = Connection::Established { mark: 0, answer: true, entry: None };
+    let found = ask(&config, &Question { connection, ..answers });
+    assert_eq!(
+        found.outcomes.iter().map(line).collect::<Vec<_>>(),
+        ["- mhnat-loop-out 10700, 10.255.0.1:53 -> 192.0.2.80:4000, 0x0 0x0"]
+    );
+    assert!(
+        found.outcomes[0].assumptions.iter().any(|it| it.contains("which address was asked")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn other_ports_and_other_addresses_are_left_alone() {
+    let config = include_str!("../../../examples/replies-loop.toml");
+    let asks = question(Some("eth1"), Some("203.0.113.80:4000"), "198.51.100.2:54/udp", Connection::New);
+    let found = ask(config, &asks);
+    assert_eq!(
+        found.outcomes.iter().map(line).collect::<Vec<_>>(),
+        ["here, 203.0.113.80:4000 -> 198.51.100.2:54, 0x0 0x0"]
+    );
+}
+
 fn through(rules: &[&str], maps: &[(&str, &[(&str, &str)])]) -> Explanation {
     use crate::nft::{Chain, Hook, Map, Rule, Ruleset};
     let chain = |name: &str, hook, rules: &[&str]| Chain {

@@ -4,6 +4,7 @@
 //! comes in:   prerouting ── routing ──┬─► forward ──► postrouting ─► leaves
 //!                                     └─► input ─► this host
 //! this host:  routing ── output ── routing anew, if mark or destination changed ──► postrouting ─► leaves
+//! the loop:   what leaves by its one end comes in by the other
 //! ```
 //!
 //! Base chains of one hook follow each other by priority; those of type `nat` are asked for the first packet
@@ -108,6 +109,7 @@ impl<'a> Walker<'a> {
             connection_mark,
             connection: question.connection,
             original,
+            untracked: false,
             destination_translated: false,
             source_translated: false,
         };
@@ -146,16 +148,7 @@ impl<'a> Walker<'a> {
             self.assume("no table but mhnat's changes or drops the packet");
         }
         if self.packet.iif.is_some() {
-            if let Some(fate) = self.hook("prerouting") {
-                return fate;
-            }
-            let fate = self.route();
-            match &fate {
-                Fate::Delivered => return self.hook("input").unwrap_or(fate),
-                Fate::Leaves { device, .. } => self.packet.oif = Some(device.clone()),
-                Fate::Refused { .. } | Fate::Dropped { .. } | Fate::LeftToMain => return fate,
-            }
-            return self.hook("forward").or_else(|| self.hook("postrouting")).unwrap_or(fate);
+            return self.comes_in();
         }
         let unbound = self.packet.source.is_none();
         let mut fate = self.route();
@@ -174,9 +167,49 @@ impl<'a> Walker<'a> {
             return dropped;
         }
         match &fate {
-            Fate::Leaves { .. } => self.hook("postrouting").unwrap_or(fate),
+            Fate::Leaves { device, .. } => match self.loop_from(device) {
+                Some(receives) => self.goes_round(receives, fate),
+                None => self.hook("postrouting").unwrap_or(fate),
+            },
             Fate::Delivered | Fate::Refused { .. } | Fate::Dropped { .. } | Fate::LeftToMain => fate,
         }
+    }
+
+    /// What comes in by a device.
+    fn comes_in(&mut self) -> Fate {
+        if let Some(fate) = self.hook("prerouting") {
+            return fate;
+        }
+        let fate = self.route();
+        match &fate {
+            Fate::Delivered => return self.hook("input").unwrap_or(fate),
+            Fate::Leaves { device, .. } => self.packet.oif = Some(device.clone()),
+            Fate::Refused { .. } | Fate::Dropped { .. } | Fate::LeftToMain => return fate,
+        }
+        self.hook("forward").or_else(|| self.hook("postrouting")).unwrap_or(fate)
+    }
+
+    /// The other end, if the device is the sending end of a pair of ours.
+    fn loop_from(&self, device: &str) -> Option<String> {
+        let pair = self.desired.devices.iter().find(|it| it.sends.as_str() == device)?;
+        Some(pair.receives.as_str().to_owned())
+    }
+
+    /// What leaves by one end of a pair of ours comes in by the other.
+    fn goes_round(&mut self, receives: String, fate: Fate) -> Fate {
+        if matches!(self.packet.connection, Connection::Established { answer: true, entry: None, .. }) {
+            self.assume("which address was asked is not known, and so the way behind the loop is not");
+            return fate;
+        }
+        if let Some(dropped) = self.hook("postrouting") {
+            return dropped;
+        }
+        // Whatever the connection was, it is not looked up again by the other end.
+        self.packet.connection = Connection::New;
+        self.packet.original = None;
+        self.packet.iif = Some(receives);
+        self.packet.oif = None;
+        self.comes_in()
     }
 
     /// The output hook, with routing anew where the kernel does it.
@@ -339,6 +372,9 @@ impl<'a> Walker<'a> {
 
     /// What the connection's entry makes of this packet.
     fn recorded(&self) -> Option<Tuple> {
+        if self.packet.untracked {
+            return None;
+        }
         match self.packet.connection {
             Connection::Established { answer, entry: Some(entry), .. } => {
                 Some(if answer { entry.original.reverse() } else { entry.reply.reverse() })
@@ -348,6 +384,9 @@ impl<'a> Walker<'a> {
     }
 
     fn asks_nat(&mut self) -> bool {
+        if self.packet.untracked {
+            return false;
+        }
         match self.packet.connection {
             Connection::New => true,
             Connection::Established { entry: Some(_), .. } => false,

@@ -8,17 +8,10 @@ use super::check::count;
 use super::config;
 use crate::engine::{self, Status, UplinkStatus};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::nft::{Choice, Nft};
 use crate::state::look;
 use crate::terminal::Terminal;
 
-pub(super) async fn run(
-    json: bool,
-    state_dir: &Path,
-    nft: Option<&Choice>,
-    terminal: &mut Terminal,
-) -> Result<Outcome, Failure> {
-    let nft = Nft::find(nft)?;
+pub(super) async fn run(json: bool, state_dir: &Path, terminal: &mut Terminal) -> Result<Outcome, Failure> {
     let memory = look(state_dir)?;
     if memory.stale {
         terminal.warn("an earlier boot left a state, which means nothing any more", None);
@@ -28,7 +21,7 @@ pub(super) async fn run(
         Some(applied) => Some(config::parse(&applied.config.path, applied.config.text.as_bytes(), terminal)?),
         None => None,
     };
-    let status = engine::status(state_dir, memory.state.as_ref(), model.as_ref(), &nft).await?;
+    let status = engine::status(state_dir, memory.state.as_ref(), model.as_ref()).await?;
     let text = if json {
         serde_json::to_string_pretty(&status)
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot write JSON: {error}")))?

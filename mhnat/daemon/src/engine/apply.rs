@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mhnat_core::converge::{self, Routing};
 use mhnat_core::desired::Desired;
+use mhnat_core::device;
 use mhnat_core::link::lacking_gateway;
 use mhnat_core::model::Model;
 use mhnat_core::nft::replacement;
@@ -15,11 +16,11 @@ use super::interrupt::Deferred;
 use super::observe::{Prospect, observe};
 use super::restore::{remember, restore};
 use super::supervisor::{Supervisor, boot_time};
-use super::{Done, differences, execute};
+use super::{Done, change_devices, differences, execute};
 use crate::failure::{Exit, Failure};
-use crate::kernel::Kernel;
+use crate::kernel::{Devices, Kernel};
 use crate::nft::{Loader, Nft};
-use crate::state::{Applied, Config, State, StateDir, Unconfirmed};
+use crate::state::{Applied, Config, Former, State, StateDir, Unconfirmed};
 use crate::sysctl;
 
 /// Brings the kernel to what the model says. With a time to confirm in, it is taken back unless somebody does.
@@ -58,8 +59,8 @@ pub(crate) async fn apply(
     };
     let outcome = forward.and_then(|()| {
         next.kept.retain(|key, _| !prospect.sysctls.obsolete.contains(key));
-        let ruleset = prospect.text.clone();
-        next.applied = Some(Applied { config, ruleset, routing: prospect.wanted() });
+        let (ruleset, devices) = (prospect.text.clone(), prospect.desired.devices.clone());
+        next.applied = Some(Applied { config, ruleset, devices, routing: prospect.wanted() });
         finish(dir, &mut next, supervisor.as_mut())
     });
     if let Err(failure) = outcome {
@@ -104,11 +105,10 @@ struct Change<'a> {
 
 impl Change<'_> {
     async fn forward(&self, loader: Loader, kept: &Values) -> Result<(), Failure> {
-        let Prospect { devices, former, desired, sysctls, .. } = self.prospect;
-        let Desired { ruleset: _, bridge: _, rules: _, routes: _, sysctls: _ } = desired;
+        let Prospect { former, desired, pairs, sysctls, .. } = self.prospect;
+        let Desired { ruleset: _, bridge: _, devices: _, rules: _, routes: _, sysctls: _ } = desired;
         let SysctlPlan { keep: _, open, forward, obsolete } = sysctls;
         let wanted = self.prospect.wanted();
-        let steps = converge::steps(&former.routing, &wanted);
 
         // Filters open before anything can come in where it did not before.
         for (key, value) in open {
@@ -121,16 +121,37 @@ impl Change<'_> {
             .filter(|(key, _)| obsolete.contains(key))
             .partition(|(key, _)| key.path().ends_with("/rp_filter"));
         restore_settings(switches)?;
+        // Devices before the routes that lead into them, and behind the switches, which turn forwarding off on them.
+        change_devices(self.kernel, &pairs.first).await?;
+        let mended = self.mended(former).await?;
+        let (devices, routing) =
+            mended.as_ref().map_or((&self.prospect.devices, &former.routing), |(it, of)| (it, of));
+        let steps = converge::steps(routing, &wanted);
         // Tables and rules before the marks that lead to them, and after those that led to them.
-        execute(self.kernel, &steps.before_ruleset, devices).await?;
+        execute(&steps.before_ruleset, devices)?;
         self.load(loader).await?;
-        execute(self.kernel, &steps.after_ruleset, devices).await?;
+        execute(&steps.after_ruleset, devices)?;
+        // Nothing leads there any more.
+        change_devices(self.kernel, &pairs.last).await?;
         restore_settings(filters)?;
         // Nothing is forwarded before its source is translated.
         for (key, value) in forward {
             sysctl::write(key, value)?;
         }
         self.verify(desired, &wanted, sysctls).await
+    }
+
+    /// What the kernel has once devices were made or deleted: they have new indexes, and with those that went their
+    /// routes went as well. Nothing if all that there were have stayed.
+    async fn mended(&self, former: &Former) -> Result<Option<(Devices, Routing)>, Failure> {
+        let first = &self.prospect.pairs.first;
+        if !first.iter().any(|step| matches!(step, device::Step::Make(_) | device::Step::Delete(_))) {
+            return Ok(None);
+        }
+        let devices = self.kernel.devices().await?;
+        let lost = first.iter().any(|step| matches!(step, device::Step::Delete(_)));
+        let routing = if lost { self.kernel.routing(&devices).await? } else { former.routing.clone() };
+        Ok(Some((devices, routing)))
     }
 
     async fn load(&self, loader: Loader) -> Result<(), Failure> {
@@ -141,9 +162,14 @@ impl Change<'_> {
 
     /// Reads back what was written. Another program may have been quicker than the lock can tell.
     async fn verify(&self, desired: &Desired, wanted: &Routing, plan: &SysctlPlan) -> Result<(), Failure> {
-        let routing = self.kernel.routing(&self.kernel.devices().await?).await?;
+        // With devices of our own, there are others now than were observed.
+        let own = !(desired.devices.is_empty() && self.prospect.present.pairs.is_empty());
+        let now = if own { Some(self.kernel.devices().await?) } else { None };
+        let devices = now.as_ref().unwrap_or(&self.prospect.devices);
+        let routing = self.kernel.routing(devices).await?;
         let mut wrong = differences(&routing, wanted);
-        if self.nft.inventories().await? != desired.inventories() {
+        wrong.extend(device::differences(&Kernel::present(devices)?, &desired.devices));
+        if Nft::inventories()? != desired.inventories() {
             wrong.insert("an nft table is not what was loaded".to_owned());
         }
         let written: Values = plan.open.iter().chain(&plan.forward).cloned().collect();

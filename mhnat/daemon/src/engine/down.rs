@@ -1,11 +1,14 @@
 //! Taking everything back.
 
+use std::collections::BTreeSet;
+
 use mhnat_core::converge::{Routing, steps};
+use mhnat_core::device;
 use mhnat_core::nft::replacement;
 use mhnat_core::sysctl::restore_order;
 
-use super::execute_all;
 use super::interrupt::Deferred;
+use super::{change_all_devices, execute_all};
 use crate::failure::{Exit, Failure};
 use crate::kernel::Kernel;
 use crate::nft::Nft;
@@ -17,13 +20,19 @@ use crate::sysctl;
 pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
     let kernel = Kernel::open()?;
     let Memory { state, stale } = dir.read()?;
-    let tables = nft.inventories().await?;
+    let tables = Nft::inventories()?;
     let devices = kernel.devices().await?;
     let routing = kernel.routing(&devices).await?;
     let _deferred = Deferred::new()
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot defer signals: {error}")))?;
 
-    let found = state.is_some() || !tables.is_empty() || routing != Routing::default();
+    let present = Kernel::present(&devices)?;
+    // Wanting nothing, it cannot be in the way of anybody.
+    let pairs = device::steps(&present, &BTreeSet::new())?;
+    let found = state.is_some()
+        || !tables.is_empty()
+        || routing != Routing::default()
+        || pairs != device::Steps::default();
     let kept = state.as_ref().map(|state| state.kept.clone()).unwrap_or_default();
     if let Some(mut state) = state {
         // Whoever waits to roll a change back is not needed any more, whatever becomes of this run.
@@ -39,9 +48,10 @@ pub(crate) async fn down(dir: &StateDir, nft: &Nft) -> Result<bool, Failure> {
     errors.extend(sysctl::restore(switches).into_iter().map(Failure::from));
     // No packet takes a default route of ours once nothing translates its source.
     let steps = steps(&routing, &Routing::default());
-    errors.extend(execute_all(&kernel, &steps.before_ruleset, &devices).await.into_iter().map(Failure::from));
+    errors.extend(execute_all(&steps.before_ruleset, &devices).into_iter().map(Failure::from));
     errors.extend(nft.load(&replacement(&tables, "")).await.err().map(Failure::from));
-    errors.extend(execute_all(&kernel, &steps.after_ruleset, &devices).await.into_iter().map(Failure::from));
+    errors.extend(execute_all(&steps.after_ruleset, &devices).into_iter().map(Failure::from));
+    errors.extend(change_all_devices(&kernel, &pairs.last).await);
     errors.extend(sysctl::restore(filters).into_iter().map(Failure::from));
     if errors.is_empty() && (found || stale) {
         dir.forget()?;

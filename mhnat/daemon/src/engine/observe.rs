@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mhnat_core::changes::Changes;
 use mhnat_core::converge::Routing;
 use mhnat_core::desired::{Desired, desired};
+use mhnat_core::device::{self, Present};
 use mhnat_core::link::{Availability, Unusable};
 use mhnat_core::model::Model;
 use mhnat_core::nft::{Inventories, inventories};
@@ -37,6 +38,10 @@ pub(super) struct Prospect {
     pub(super) desired: Desired,
     /// The tables of the desired state as text.
     pub(super) text: String,
+    /// What stands under the names of our devices now.
+    pub(super) present: Present,
+    /// The way to the devices that there should be.
+    pub(super) pairs: device::Steps,
     pub(super) sysctls: SysctlPlan,
 }
 
@@ -50,6 +55,7 @@ impl Prospect {
         let present = self.former.ruleset.as_deref().unwrap_or_default();
         Changes { altered: self.altered, ..Changes::default() }
             .ruleset(present, &self.text)
+            .devices(&self.pairs, &self.present)
             .routing(&self.former.routing, &self.wanted())
             .sysctls(&self.sysctls, &self.former.values, &kept)
     }
@@ -61,7 +67,7 @@ pub(super) async fn observe(
     kernel: &Kernel,
     nft: &Nft,
 ) -> Result<Prospect, Failure> {
-    let tables = nft.inventories().await?;
+    let tables = Nft::inventories()?;
     let (devices, model, availability) = settled(model, kernel).await?;
     let around =
         Surroundings { interfaces: devices.names.clone(), advertised: kernel.advertised(&devices).await? };
@@ -70,6 +76,9 @@ pub(super) async fn observe(
     let names = model.uplinks.iter().map(|uplink| &uplink.name);
     let slots = Slots::allocate(names, &known_slots, model.mask.capacity());
     let desired = desired(&model, &slots, &availability);
+    let present = Kernel::present(&devices)?;
+    // Before anything is changed: a device of somebody else is neither used nor removed.
+    let pairs = device::steps(&present, &desired.devices)?;
     let mut keys = settings::relevant(&desired.sysctls, &around);
     keys.extend(kept.keys().cloned());
     let values = sysctl::read(&keys)?;
@@ -81,9 +90,22 @@ pub(super) async fn observe(
         text => (Some(nft.listing().await?), text.is_some()),
     };
     let routing = kernel.routing(&devices).await?;
-    let former = Former { state, ruleset, routing, values };
+    let former = Former { state, ruleset, devices: present.pairs.clone(), routing, values };
     let text = desired.ruleset_text();
-    Ok(Prospect { model, devices, availability, former, tables, altered, slots, desired, text, sysctls })
+    Ok(Prospect {
+        model,
+        devices,
+        availability,
+        former,
+        tables,
+        altered,
+        slots,
+        desired,
+        text,
+        present,
+        pairs,
+        sysctls,
+    })
 }
 
 /// The links and what they say of dynamic uplinks, once no address of ours is waiting for duplicate address

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use mhnat_core::desired::desired;
+use mhnat_core::device;
 use mhnat_core::family::Family;
 use mhnat_core::link::Availability;
 use mhnat_core::mark::Mark;
@@ -81,17 +82,18 @@ pub(crate) async fn status(
     directory: &Path,
     state: Option<&State>,
     model: Option<&Model>,
-    nft: &Nft,
 ) -> Result<Status, Failure> {
     let kernel = Kernel::open()?;
     let devices = kernel.devices().await?;
-    let tables = nft.inventories().await?;
+    let tables = Nft::inventories()?;
     let routing = kernel.routing(&devices).await?;
     let applied = state.and_then(|state| state.applied.as_ref());
 
     let mut drift: Vec<String> = Vec::new();
     let expected = applied.map(|it| it.routing.clone()).unwrap_or_default();
     drift.extend(table_differences(applied, &tables));
+    let pairs = applied.map(|it| it.devices.clone()).unwrap_or_default();
+    drift.extend(device::differences(&Kernel::present(&devices)?, &pairs));
     drift.extend(differences(&routing, &expected));
     let mut status = Status {
         config: applied.map(|it| it.config.path.clone()),

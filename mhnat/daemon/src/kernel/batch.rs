@@ -1,4 +1,4 @@
-//! Many route changes in few system calls.
+//! Many changes of rules and routes in few system calls.
 //!
 //! A request and its acknowledgement cost a round through the runtime each, and there may be tens of
 //! thousands of prefixes. So requests are sent many to a datagram, which the kernel works off in order before
@@ -7,7 +7,7 @@
 use std::io;
 
 use mhnat_core::converge::Step;
-use mhnat_core::routing::Route;
+use mhnat_core::routing::{Route, Rule};
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload,
@@ -17,26 +17,33 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
-use super::{Devices, KernelError, OnError, routes};
+use super::{Devices, KernelError, OnError, injected, routes, rules};
 
 /// Requests in one datagram. Their acknowledgements wait in the socket until it is sent: some 800 bytes each
 /// as the kernel counts, out of the 208 KiB that a socket has by default.
-const AT_ONCE: usize = 64;
+/// While failures are injected it is one, so that every request fails once.
+const AT_ONCE: usize = if cfg!(feature = "fault-injection") { 1 } else { 64 };
 
 /// Room for the largest answer: an error that repeats the request.
 const ANSWER: usize = 8192;
 
-/// Does the steps that are about routes, in order, and says what was refused. After an error, what was sent
+/// Does the steps in order, and says what was refused. After an error, what was sent
 /// in the same datagram has been done nevertheless.
 pub(super) fn execute(steps: &[Step], devices: &Devices, on_error: OnError) -> Vec<KernelError> {
-    let changes: Vec<Change<'_>> = steps.iter().filter_map(Change::of).collect();
+    if steps.is_empty() {
+        return Vec::new();
+    }
+    let changes: Vec<Change<'_>> = steps.iter().map(Change::of).collect();
     let socket = match open() {
         Ok(socket) => socket,
         Err(error) => return vec![KernelError::Open(error)],
     };
     let mut errors = Vec::new();
     for changes in changes.chunks(AT_ONCE) {
-        send(&socket, changes, devices, &mut errors);
+        match injected("change rules and routes") {
+            Ok(()) => send(&socket, changes, devices, &mut errors),
+            Err(error) => errors.push(error),
+        }
         if !errors.is_empty() && on_error == OnError::Stop {
             break;
         }
@@ -52,30 +59,44 @@ enum Verb {
 }
 
 #[derive(Clone, Copy)]
+enum Object<'a> {
+    Rule(&'a Rule),
+    Route(&'a Route),
+}
+
+#[derive(Clone, Copy)]
 struct Change<'a> {
     verb: Verb,
-    route: &'a Route,
+    object: Object<'a>,
 }
 
 impl<'a> Change<'a> {
-    const fn of(step: &'a Step) -> Option<Self> {
-        let (verb, route) = match step {
-            Step::AddRoute(route) => (Verb::Add, route),
-            Step::ReplaceRoute(route) => (Verb::Replace, route),
-            Step::DeleteRoute(route) => (Verb::Delete, route),
-            Step::AddRule(_) | Step::DeleteRule(_) => return None,
+    const fn of(step: &'a Step) -> Self {
+        let (verb, object) = match step {
+            Step::AddRule(rule) => (Verb::Add, Object::Rule(rule)),
+            Step::DeleteRule(rule) => (Verb::Delete, Object::Rule(rule)),
+            Step::AddRoute(route) => (Verb::Add, Object::Route(route)),
+            Step::ReplaceRoute(route) => (Verb::Replace, Object::Route(route)),
+            Step::DeleteRoute(route) => (Verb::Delete, Object::Route(route)),
         };
-        Some(Self { verb, route })
+        Self { verb, object }
     }
 
     fn message(&self, devices: &Devices) -> Result<NetlinkMessage<RouteNetlinkMessage>, KernelError> {
-        let route = routes::message(self.route, devices)?;
-        let (payload, flags) = match self.verb {
+        let flags = match self.verb {
             // Where there is none: one of another program stays, and is an error.
-            Verb::Add => (RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL),
+            Verb::Add => NLM_F_CREATE | NLM_F_EXCL,
             // In the place of ours, without a moment in which there is none.
-            Verb::Replace => (RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE),
-            Verb::Delete => (RouteNetlinkMessage::DelRoute(route), 0),
+            Verb::Replace => NLM_F_CREATE | NLM_F_REPLACE,
+            Verb::Delete => 0,
+        };
+        let payload = match (self.object, self.verb) {
+            (Object::Rule(rule), Verb::Delete) => RouteNetlinkMessage::DelRule(rules::message(rule)),
+            (Object::Rule(rule), _) => RouteNetlinkMessage::NewRule(rules::message(rule)),
+            (Object::Route(route), Verb::Delete) => {
+                RouteNetlinkMessage::DelRoute(routes::message(route, devices)?)
+            }
+            (Object::Route(route), _) => RouteNetlinkMessage::NewRoute(routes::message(route, devices)?),
         };
         let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(payload));
         message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
@@ -84,14 +105,20 @@ impl<'a> Change<'a> {
 
     fn error(&self, source: io::Error) -> KernelError {
         let verb = match self.verb {
-            Verb::Add if source.raw_os_error().map(Errno::from_raw) == Some(Errno::EEXIST) => {
-                return KernelError::Taken(self.route.clone());
-            }
             Verb::Add => "add",
             Verb::Replace => "replace",
             Verb::Delete => "delete",
         };
-        let what = format!("{verb} the {} route `{}`", self.route.family, self.route);
+        let what = match self.object {
+            Object::Rule(rule) => format!("{verb} the {} rule `{rule}`", rule.family),
+            Object::Route(route)
+                if matches!(self.verb, Verb::Add)
+                    && source.raw_os_error().map(Errno::from_raw) == Some(Errno::EEXIST) =>
+            {
+                return KernelError::Taken(route.clone());
+            }
+            Object::Route(route) => format!("{verb} the {} route `{route}`", route.family),
+        };
         KernelError::Refused { what, source }
     }
 }

@@ -10,7 +10,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::Handle;
 use serde::Serialize;
 
-use super::{Devices, KernelError, injected, refused};
+use super::{Devices, KernelError, injected, pairs, refused};
 
 /// What has passed a device since it was made (`IFLA_STATS64`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,6 +72,9 @@ fn add_link(devices: &mut Devices, message: &LinkMessage) {
     });
     devices.counters.extend(counters.map(|it| (name.clone(), it)));
     devices.names.insert(name.clone());
+    if let Some(end) = pairs::end(&name, message) {
+        devices.ends.insert(name.clone(), end);
+    }
     devices.by_index.insert(message.header.index, name);
 }
 
@@ -92,6 +95,9 @@ fn add_address(devices: &mut Devices, message: &AddressMessage, secondary: &mut 
     let Some(own) = local.or(address) else { return };
     let name = devices.by_index.get(&message.header.index).and_then(|name| name.parse::<IfName>().ok());
     let Some(name) = name else { return };
+    if let Some(end) = devices.ends.get_mut(name.as_str()) {
+        end.addresses.insert(own);
+    }
     let Some(link) = devices.links.get_mut(&name) else { return };
     if flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
         && !flags.contains(AddressFlags::Optimistic)

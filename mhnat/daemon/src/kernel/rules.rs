@@ -53,12 +53,13 @@ fn is_ours(message: &RuleMessage) -> bool {
 fn parse(family: Family, message: &RuleMessage) -> Option<Rule> {
     let header = &message.header;
     let (mut priority, mut table) = (0, u32::from(header.table));
-    let (mut source, mut mark, mut mask, mut suppressed) = (None, None, None, None);
+    let (mut source, mut mark, mut mask, mut suppressed, mut here) = (None, None, None, None, false);
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Priority(it) => priority = *it,
             RuleAttribute::Table(it) => table = *it,
             RuleAttribute::Source(it) => source = Some(*it),
+            RuleAttribute::Iifname(it) if it == "lo" => here = true,
             RuleAttribute::FwMark(it) => mark = Some(*it),
             RuleAttribute::FwMask(it) => mask = Some(*it),
             // The kernel sends -1 for "none".
@@ -68,10 +69,12 @@ fn parse(family: Family, message: &RuleMessage) -> Option<Rule> {
             _ => return None,
         }
     }
-    let selector = match (source, mark, mask) {
-        (None, None, None) => Selector::All,
-        (Some(address), None, None) if header.src_len == family.host_prefix() => Selector::From(address),
-        (None, Some(mark), Some(mask)) => Selector::Mark { mark, mask },
+    let whole = header.src_len == family.host_prefix();
+    let selector = match (source, mark, mask, here) {
+        (None, None, None, false) => Selector::All,
+        (Some(address), None, None, false) if whole => Selector::From(address),
+        (Some(address), None, None, true) if whole => Selector::SentFrom(address),
+        (None, Some(mark), Some(mask), false) => Selector::Mark { mark, mask },
         _ => return None,
     };
     let table = TableId::from_number(table);
@@ -84,7 +87,7 @@ fn parse(family: Family, message: &RuleMessage) -> Option<Rule> {
     Some(Rule { action, priority, selector, family })
 }
 
-fn message(rule: &Rule) -> RuleMessage {
+pub(super) fn message(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = match rule.family {
         Family::V4 => AddressFamily::Inet,
@@ -116,19 +119,13 @@ fn message(rule: &Rule) -> RuleMessage {
             add(RuleAttribute::Source(address));
             Some(address)
         }
+        Selector::SentFrom(address) => {
+            add(RuleAttribute::Source(address));
+            add(RuleAttribute::Iifname("lo".to_owned()));
+            Some(address)
+        }
     };
     message.header.action = action;
     message.header.src_len = source.map_or(0, |address: IpAddr| Family::of(address).host_prefix());
     message
-}
-
-pub(super) async fn add(handle: &Handle, rule: &Rule) -> Result<(), KernelError> {
-    let mut request = handle.rule().add();
-    *request.message_mut() = message(rule);
-    request.execute().await.map_err(refused(format!("add the {} rule `{rule}`", rule.family)))
-}
-
-pub(super) async fn delete(handle: &Handle, rule: &Rule) -> Result<(), KernelError> {
-    let request = handle.rule().del(message(rule));
-    request.execute().await.map_err(refused(format!("delete the {} rule `{rule}`", rule.family)))
 }

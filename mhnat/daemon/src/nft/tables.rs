@@ -3,9 +3,10 @@
 //! Names and comments are all that is read, and the kernel gives them in a few hundred microseconds; a process
 //! that lists a table costs ten times as much, and has to be understood in every version's spelling.
 
+use std::collections::BTreeSet;
 use std::io;
 
-use mhnat_core::nft::{Inventory, Table};
+use mhnat_core::nft::{Inventories, Inventory, Table};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 
@@ -24,6 +25,7 @@ const GET_GENERATION: u16 = SUBSYSTEM | 16;
 
 /// What all tables of ours are called.
 const NAME: &str = "mhnat";
+const NFPROTO_UNSPEC: u8 = 0;
 const NFPROTO_INET: u8 = 1;
 const NFPROTO_BRIDGE: u8 = 7;
 
@@ -37,6 +39,9 @@ const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
 const BODY: usize = HEADER + 4;
 
+/// The largest datagram of a dump, in bytes (netlink_dump() in net/netlink/af_netlink.c).
+const DATAGRAM: usize = 32 << 10;
+
 /// How often a reading that others disturb is begun again.
 const ATTEMPTS: u32 = 100;
 
@@ -45,12 +50,12 @@ pub(super) fn probe() -> io::Result<()> {
     generation(&open()?).map(drop)
 }
 
-/// What stands in the table, or nothing when it does not exist.
-pub(super) fn inventory(table: Table) -> io::Result<Option<Inventory>> {
+/// What stands in our tables that exist, all at one moment.
+pub(super) fn inventories() -> io::Result<Inventories> {
     let socket = open()?;
     for _ in 0..ATTEMPTS {
         let before = generation(&socket)?;
-        let found = match read(&socket, table) {
+        let found = match read_all(&socket) {
             Ok(found) => found,
             // The dump was disturbed, or the table went away between two of them.
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::NotFound) => {
@@ -73,29 +78,36 @@ fn open() -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn read(socket: &Socket, table: Table) -> io::Result<Option<Inventory>> {
-    let family = match table {
+fn read_all(socket: &Socket) -> io::Result<Inventories> {
+    let mut families = BTreeSet::new();
+    ask(socket, GET_TABLE, NLM_F_DUMP, NFPROTO_UNSPEC, None, &mut |family, message| {
+        if text(message, NFTA_TABLE_NAME) == Some(NAME.as_bytes()) {
+            families.insert(family);
+        }
+    })?;
+    let existing = Table::ALL.into_iter().filter(|table| families.contains(&family_of(*table)));
+    existing.map(|table| Ok((table, read(socket, family_of(table))?))).collect()
+}
+
+const fn family_of(table: Table) -> u8 {
+    match table {
         Table::Inet => NFPROTO_INET,
         Table::Bridge => NFPROTO_BRIDGE,
-    };
-    let name = NAME.as_bytes();
-    let mut exists = false;
-    ask(socket, GET_TABLE, NLM_F_DUMP, family, None, &mut |message| {
-        exists |= text(message, NFTA_TABLE_NAME) == Some(name);
-    })?;
-    if !exists {
-        return Ok(None);
     }
+}
+
+fn read(socket: &Socket, family: u8) -> io::Result<Inventory> {
+    let name = NAME.as_bytes();
     let mut found = Inventory::default();
     let ours = |message: &[u8]| text(message, NFTA_OF_TABLE) == Some(name);
-    ask(socket, GET_CHAIN, NLM_F_DUMP, family, Some(name), &mut |message| {
+    ask(socket, GET_CHAIN, NLM_F_DUMP, family, Some(name), &mut |_, message| {
         if let Some(chain) = text(message, NFTA_CHAIN_NAME).filter(|_| ours(message)) {
             let hooked = attribute(message, NFTA_CHAIN_HOOK).is_some();
             let chains = if hooked { &mut found.base_chains } else { &mut found.plain_chains };
             chains.insert(String::from_utf8_lossy(chain).into_owned());
         }
     })?;
-    ask(socket, GET_SET, NLM_F_DUMP, family, Some(name), &mut |message| {
+    ask(socket, GET_SET, NLM_F_DUMP, family, Some(name), &mut |_, message| {
         let flags = attribute(message, NFTA_SET_FLAGS).and_then(number).unwrap_or_default();
         // Anonymous ones belong to their rule.
         if let Some(set) =
@@ -105,13 +117,13 @@ fn read(socket: &Socket, table: Table) -> io::Result<Option<Inventory>> {
             sets.insert(String::from_utf8_lossy(set).into_owned());
         }
     })?;
-    ask(socket, GET_RULE, NLM_F_DUMP, family, Some(name), &mut |message| {
+    ask(socket, GET_RULE, NLM_F_DUMP, family, Some(name), &mut |_, message| {
         let data = attribute(message, NFTA_RULE_USERDATA).filter(|_| ours(message));
         if let Some(comment) = data.and_then(comment) {
             found.comments.insert(String::from_utf8_lossy(comment).into_owned());
         }
     })?;
-    Ok(Some(found))
+    Ok(found)
 }
 
 const NFTA_TABLE_NAME: u16 = 1;
@@ -128,24 +140,24 @@ const NFT_SET_MAP: u32 = 8;
 
 fn generation(socket: &Socket) -> io::Result<u32> {
     let mut found = None;
-    ask(socket, GET_GENERATION, 0, 0, None, &mut |message| {
+    ask(socket, GET_GENERATION, 0, NFPROTO_UNSPEC, None, &mut |_, message| {
         found = attribute(message, NFTA_GEN_ID).and_then(number);
     })?;
     found.ok_or_else(malformed)
 }
 
-/// Asks, and hands over the attributes of every answer.
+/// Asks, and hands over family and attributes of every answer.
 fn ask(
     socket: &Socket,
     kind: u16,
     flags: u16,
     family: u8,
     table: Option<&[u8]>,
-    each: &mut dyn FnMut(&[u8]),
+    each: &mut dyn FnMut(u8, &[u8]),
 ) -> io::Result<()> {
     socket.send(&request(kind, flags, family, table)?, 0)?;
     loop {
-        let (datagram, _) = socket.recv_from_full()?;
+        let datagram = receive(socket)?;
         let mut rest = datagram.as_slice();
         while !rest.is_empty() {
             let length = word(rest, 0).ok_or_else(malformed)? as usize;
@@ -161,7 +173,10 @@ fn ask(
                     let code = word(message, HEADER).ok_or_else(malformed)?.cast_signed();
                     return if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) };
                 }
-                _ => each(message.get(BODY..).unwrap_or_default()),
+                _ => {
+                    let family = message.get(HEADER).copied().unwrap_or_default();
+                    each(family, message.get(BODY..).unwrap_or_default());
+                }
             }
             if flags & NLM_F_DUMP == 0 {
                 return Ok(());
@@ -171,11 +186,17 @@ fn ask(
     }
 }
 
+fn receive(socket: &Socket) -> io::Result<Vec<u8>> {
+    let mut datagram = Vec::with_capacity(DATAGRAM);
+    socket.recv(&mut datagram, 0)?;
+    Ok(datagram)
+}
+
 /// Reads the rest of a disturbed dump, which would be taken for the answer to the next request.
 fn drain(socket: &Socket, kind: u16) -> io::Result<()> {
     let mut last = kind == NLMSG_DONE;
     while !last {
-        let (datagram, _) = socket.recv_from_full()?;
+        let datagram = receive(socket)?;
         let mut rest = datagram.as_slice();
         while let Some(length) = word(rest, 0).map(|it| it as usize).filter(|it| *it >= HEADER) {
             last |= matches!(half(rest, 4), Some(NLMSG_DONE | NLMSG_ERROR));

@@ -15,7 +15,7 @@ same /run/both /run/now "a refusal touched something"
 
 # Another format.
 cp /run/mhnat/state.json /run/state
-sed -i 's/"version": 2/"version": 1/' /run/mhnat/state.json
+sed -i 's/"version": 3/"version": 1/' /run/mhnat/state.json
 status=0
 mhnat down 2>/run/said || status=$?
 [ $status = 1 ] || fail "exit $status: $(cat /run/said)"

@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::super::raw;
 use super::super::words::{alternatives, nearest};
+use super::looped;
 use super::uplinks::{Known, interface};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Replies, UdpReplies};
@@ -15,6 +16,7 @@ use crate::name::IfName;
 enum Technique {
     Mark,
     Redirect,
+    Loop,
 }
 
 pub(super) fn replies(
@@ -41,12 +43,19 @@ pub(super) fn replies(
             one_way_out(text, &on, uplinks, found);
             out.udp = Some(UdpReplies::Redirect(on.clone()));
         }
+        Some((text, Technique::Loop)) => {
+            out.udp = looped::looped(text, raw, on.clone(), uplinks, found).map(UdpReplies::Loop);
+        }
         None => {}
+    }
+    if !matches!(udp, Some((_, Technique::Loop))) {
+        looped::without_loop(raw, found);
     }
     match tcp {
         Some((_, Technique::Mark)) => out.tcp = on,
-        Some((text, Technique::Redirect)) => {
-            found.push(Diagnostic::new("TCP is not redirected", text.span(), "expected `mark`").hint(
+        Some((text, Technique::Redirect | Technique::Loop)) => {
+            let title = format!("TCP has no need of `{}`", text.get_ref());
+            found.push(Diagnostic::new(title, text.span(), "expected `mark`").hint(
                 "a TCP server answers from the address that was asked by itself; \
                  `mark` is for addresses that belong to no uplink",
             ))
@@ -67,8 +76,9 @@ fn technique(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<Tech
     match text.get_ref().as_str() {
         "mark" => Some(Technique::Mark),
         "redirect" => Some(Technique::Redirect),
+        "loop" => Some(Technique::Loop),
         other => {
-            let known = ["mark", "redirect"];
+            let known = ["mark", "redirect", "loop"];
             let label = nearest(other, known.into_iter())
                 .map_or_else(|| "not known".to_owned(), |meant| format!("perhaps `{meant}` was meant"));
             found.push(

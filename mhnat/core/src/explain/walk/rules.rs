@@ -82,6 +82,11 @@ impl Walker<'_> {
                 effects.push(self.translate(*kind, to, port)?);
                 Ok(Some(Verdict::Accept))
             }
+            Statement::NoTrack => {
+                self.packet.untracked = true;
+                effects.push("not tracked".to_owned());
+                Ok(None)
+            }
             Statement::Verdict(verdict) => {
                 effects.push(match verdict {
                     Verdict::Accept => "accept".to_owned(),

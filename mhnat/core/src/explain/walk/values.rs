@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Missing, Walker};
+use crate::device::LOOP_IN;
 use crate::explain::packet::{Value, is};
 use crate::explain::question::{Connection, Endpoint};
 use crate::explain::statement::{Elements, Expr, Field, number};
@@ -73,6 +74,16 @@ impl Walker<'_> {
                 }
                 port_of(if *destination { Some(packet.destination) } else { packet.source })
             }
+            Field::State if packet.untracked => Ok(Value::Flags(vec!["untracked"])),
+            Field::ConnectionMark
+            | Field::Status
+            | Field::Direction
+            | Field::Original { .. }
+            | Field::OriginalPort { .. }
+                if packet.untracked =>
+            {
+                Err(Missing::Absent("the packet is not tracked".to_owned()))
+            }
             Field::PacketMark => Ok(Value::Number(packet.mark)),
             Field::ConnectionMark => Ok(Value::Number(packet.connection_mark)),
             Field::State => Ok(Value::Flags(match packet.connection {
@@ -125,8 +136,10 @@ impl Walker<'_> {
         let on = |name: &str| device.as_deref().is_none_or(|it| it == name);
         let uplinks = self.model.uplinks.iter().filter(|it| on(it.interface.as_str()));
         let of_uplink = uplinks.flat_map(|it| it.legs.values()).any(|leg| leg.addresses.contains(&address));
+        let looped = self.model.replies.looped().filter(|_| on(LOOP_IN));
+        let of_loop = looped.is_some_and(|it| it.servers.values().any(|it| *it == address));
         let of_host = self.host.addresses.iter().any(|(name, has)| on(name) && has.contains(&address));
-        if of_host || (of_uplink && !self.host.asked) {
+        if of_host || ((of_uplink || of_loop) && !self.host.asked) {
             return "local";
         }
         if address.is_multicast() {
