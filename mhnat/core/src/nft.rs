@@ -200,7 +200,7 @@ pub fn replacement(present: &Inventories, text: &str) -> String {
         match wanted.get(table) {
             Some(next) => {
                 out.push_str(&inventory.clearing_but(*table, next));
-                out.push_str(&inventory.declarations(*table, text));
+                out.push_str(&declarations(*table, text));
             }
             None => {
                 let _ = writeln!(out, "delete table {table}");
@@ -231,31 +231,26 @@ impl Inventory {
         }
         out
     }
+}
 
-    /// Commands that declare the sets and maps of a listing that are not here yet. nft 0.9.8 crashes when one input
-    /// deletes a chain and has a set that is new inside of a table's braces.
-    fn declarations(&self, table: Table, listing: &str) -> String {
-        let mut out = String::new();
-        let heading = format!("table {table} {{");
-        let mut lines = listing.lines().skip_while(|line| **line != heading).skip(1).peekable();
-        while let Some(line) = lines.next_if(|line| !line.starts_with('}')) {
-            let (kind, name) =
-                match line.strip_prefix('\t').map(|it| it.split(' ').collect::<Vec<_>>()).as_deref() {
-                    Some([kind @ "set", name, "{"]) if !self.sets.contains(*name) => (*kind, *name),
-                    Some([kind @ "map", name, "{"]) if !self.maps.contains(*name) => (*kind, *name),
-                    _ => continue,
-                };
+/// Commands that declare the sets and maps of a listing, without their elements. nft 0.9.8 crashes when one input
+/// deletes a chain and has a set that is new inside of a table's braces.
+fn declarations(table: Table, listing: &str) -> String {
+    let mut out = String::new();
+    let heading = format!("table {table} {{");
+    let mut lines = listing.lines().skip_while(|line| **line != heading).skip(1).peekable();
+    while let Some(line) = lines.next_if(|line| !line.starts_with('}')) {
+        let words = line.strip_prefix('\t').map(|it| it.split(' ').collect::<Vec<_>>());
+        if let Some([kind @ ("set" | "map"), name, "{"]) = words.as_deref() {
             let _ = write!(out, "add {kind} {table} {name} {{");
-            // Its elements, which come last, stay where they are.
-            while let Some(word) =
-                lines.next_if(|line| line.starts_with("\t\t") && !line.contains("elements"))
-            {
-                let _ = write!(out, " {};", word.trim());
+            let property = |line: &&str| line.starts_with("\t\t") && !line.contains("elements");
+            while let Some(property) = lines.next_if(property) {
+                let _ = write!(out, " {};", property.trim());
             }
             out.push_str(" }\n");
         }
-        out
     }
+    out
 }
 
 fn elements_text(elements: &[String]) -> String {

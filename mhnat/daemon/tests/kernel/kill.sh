@@ -1,7 +1,8 @@
 settle
 snapshot >/run/before
 case @MOMENT@ in
-before) wrap 'kill -9 $PPID; exit 1' ;;
+# nft is started before there are commands for it.
+before) wrap 'cat >/dev/null; kill -9 $PPID; exit 1' ;;
 after) wrap 'nft "$@" <&0; kill -9 $PPID; exit 1' ;;
 esac
 for former in none other; do

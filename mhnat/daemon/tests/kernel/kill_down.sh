@@ -1,7 +1,7 @@
 settle
 snapshot >/run/before
 case @MOMENT@ in
-before) wrap 'kill -9 $PPID; exit 1' ;;
+before) wrap 'cat >/dev/null; kill -9 $PPID; exit 1' ;;
 after) wrap 'nft "$@" <&0; kill -9 $PPID; exit 1' ;;
 esac
 mhnat apply both.toml
