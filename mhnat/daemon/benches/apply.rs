@@ -12,7 +12,8 @@ mod workload;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mhnat_core::config;
 use mhnat_core::desired::desired;
@@ -75,18 +76,18 @@ impl Bench {
         let mut times = [const { Vec::new() }; 6];
         let [first, first_nft, again, again_nft, by_legacy, by_nft] = &mut times;
         for _ in 0..rounds {
-            first.push(timed(apply())?);
-            again.push(timed(apply())?);
+            first.push(settled(apply())?);
+            again.push(settled(apply())?);
             mhnat(&["down"], "mhnat").status()?;
-            first_nft.push(timed(program("nft", &["-f", path(&load)]))?);
-            again_nft.push(timed(program("nft", &["-f", path(&replace)]))?);
+            first_nft.push(settled(program("nft", &["-f", path(&load)]))?);
+            again_nft.push(settled(program("nft", &["-f", path(&replace)]))?);
             program("nft", &["delete", "table", "inet", "mhnat"]).status()?;
             if legacy {
-                by_legacy.push(timed(program("iptables-legacy-restore", &[path(&linear)]))?);
+                by_legacy.push(settled(program("iptables-legacy-restore", &[path(&linear)]))?);
                 shell("iptables-legacy -t nat -F; iptables-legacy -t mangle -F")?;
             }
             if nft_linear {
-                by_nft.push(timed(program("iptables-nft-restore", &[path(&linear)]))?);
+                by_nft.push(settled(program("iptables-nft-restore", &[path(&linear)]))?);
                 shell("nft delete table ip nat; nft delete table ip mangle")?;
             }
         }
@@ -142,6 +143,12 @@ fn ruleset(configuration: &str) -> Result<Ruleset, Error> {
     let names = model.uplinks.iter().map(|uplink| &uplink.name);
     let slots = Slots::allocate(names, &Slots::default(), model.mask.capacity());
     Ok(desired(&model, &slots, &Availability::full()).ruleset)
+}
+
+/// As [`timed`], once the kernel has freed what the command before has deleted, which it does in the background.
+fn settled(command: Command) -> Result<f64, Error> {
+    thread::sleep(Duration::from_millis(30));
+    timed(command)
 }
 
 /// Milliseconds from start to end.

@@ -129,7 +129,11 @@ impl Change<'_> {
         let steps = converge::steps(routing, &wanted);
         // Tables and rules before the marks that lead to them, and after those that led to them.
         execute(&steps.before_ruleset, devices)?;
-        self.load(loader).await?;
+        // Where nothing of them follows the ruleset, they are read back while nft works.
+        let complete = steps.after_ruleset.is_empty() && pairs.last.is_empty();
+        let early = async { if complete { Some(self.kernel.routing(devices).await) } else { None } };
+        let (loaded, early) = tokio::join!(self.load(loader), early);
+        loaded?;
         execute(&steps.after_ruleset, devices)?;
         // Nothing leads there any more.
         change_devices(self.kernel, &pairs.last).await?;
@@ -138,7 +142,18 @@ impl Change<'_> {
         for (key, value) in forward {
             sysctl::write(key, value)?;
         }
-        self.verify(desired, &wanted, sysctls).await
+        let mut wrong = match early {
+            Some(routing) => differences(&routing?, &wanted),
+            None => differences(&self.kernel.routing(&self.kernel.devices().await?).await?, &wanted),
+        };
+        wrong.extend(self.deviations().await?);
+        match wrong.first() {
+            None => Ok(()),
+            Some(first) => {
+                Err(Failure::new(Exit::Failed, format!("the kernel did not end up as planned: {first}"))
+                    .hint("does another program manage the same?"))
+            }
+        }
     }
 
     /// What the kernel has once devices were made or deleted: they have new indexes, and with those that went their
@@ -160,30 +175,24 @@ impl Change<'_> {
         Ok(loader.load(self.nft, &commands).await?)
     }
 
-    /// Reads back what was written. Another program may have been quicker than the lock can tell.
-    async fn verify(&self, desired: &Desired, wanted: &Routing, plan: &SysctlPlan) -> Result<(), Failure> {
-        // With devices of our own, there are others now than were observed.
-        let own = !(desired.devices.is_empty() && self.prospect.present.pairs.is_empty());
-        let now = if own { Some(self.kernel.devices().await?) } else { None };
-        let devices = now.as_ref().unwrap_or(&self.prospect.devices);
-        let routing = self.kernel.routing(devices).await?;
-        let mut wrong = differences(&routing, wanted);
-        wrong.extend(device::differences(&Kernel::present(devices)?, &desired.devices));
+    /// What was written, other than rules and routes, and reads otherwise. Another program may have been quicker than
+    /// the lock can tell.
+    async fn deviations(&self) -> Result<BTreeSet<String>, Failure> {
+        let Prospect { desired, present, sysctls, .. } = self.prospect;
+        let mut wrong = BTreeSet::new();
+        if !(desired.devices.is_empty() && present.pairs.is_empty()) {
+            let now = Kernel::present(&self.kernel.devices().await?)?;
+            wrong.extend(device::differences(&now, &desired.devices));
+        }
         if Nft::inventories()? != desired.inventories() {
             wrong.insert("an nft table is not what was loaded".to_owned());
         }
-        let written: Values = plan.open.iter().chain(&plan.forward).cloned().collect();
+        let written: Values = sysctls.open.iter().chain(&sysctls.forward).cloned().collect();
         let keys: BTreeSet<_> = written.keys().cloned().collect();
         if sysctl::read(&keys)? != written {
             wrong.insert("a sysctl does not have the value that was written".to_owned());
         }
-        match wrong.first() {
-            None => Ok(()),
-            Some(first) => {
-                Err(Failure::new(Exit::Failed, format!("the kernel did not end up as planned: {first}"))
-                    .hint("does another program manage the same?"))
-            }
-        }
+        Ok(wrong)
     }
 
     /// Returns to the former state, and says so in the failure that made it necessary.

@@ -90,9 +90,10 @@ impl Program {
             let _runtime = runtime.enter();
             start(&path, &["-f", "-"])
         };
-        // A new thread is put on an idle processor, and what it starts stays there. What this thread starts would wait
-        // for this thread.
         let starting = thread::Builder::new().spawn(start).map_err(|error| self.broken(error))?;
+        // While this thread could run, the kernel executes the program on another, idle processor (sched_exec() in
+        // kernel/sched/core.c). If this thread itself started it and slept meanwhile, both would share one.
+        thread::yield_now();
         Ok(Waiting { program: self.clone(), what, starting })
     }
 
