@@ -19,7 +19,7 @@ sed -i 's/"version": 3/"version": 1/' /run/mhnat/state.json
 status=0
 mhnat down 2>/run/said || status=$?
 [ $status = 1 ] || fail "exit $status: $(cat /run/said)"
-grep -q 'has format 1, and this mhnat writes format 2' /run/said || fail "$(cat /run/said)"
+grep -q 'has format 1, and this mhnat writes format 3' /run/said || fail "$(cat /run/said)"
 echo nonsense >/run/mhnat/state.json
 status=0
 mhnat down 2>/run/said || status=$?
