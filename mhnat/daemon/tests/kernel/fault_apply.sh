@@ -27,8 +27,14 @@ while :; do
 	fail-from) ! grep -q 'undoing it failed' /run/said || undone=no ;;
 	esac
 	if [ $undone = yes ]; then
-		snapshot >/run/after
-		same /run/before /run/after "not as before at $where"
+		# A base chain that only the former configuration has is listed last once it was loaded again.
+		if [ @FORMER@ = loop ]; then
+			snapshot | sort >/run/after
+			same /run/before.sorted /run/after "not as before at $where"
+		else
+			snapshot >/run/after
+			same /run/before /run/after "not as before at $where"
+		fi
 		[ @FORMER@ != none ] || [ ! -e /run/mhnat/state.json ] || [ @KIND@ = fail-from ] ||
 			fail "something is remembered at $where"
 		[ @FORMER@ = none ] || same /run/state /run/mhnat/state.json "what is remembered changed at $where"
