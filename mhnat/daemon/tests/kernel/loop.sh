@@ -41,6 +41,11 @@ snapshot >/run/after
 same /run/before /run/after "down left something of what was made by hand"
 
 mhnat apply loop.toml
+# The kernel routes both passes of the loop as is foretold.
+for way in 10.255.0.1:53,203.0.113.10:9 '[fd00:255::1]:53,[2001:db8:99::10]:9'; do
+	mhnat explain loop.toml --live --from "${way%,*}" --to "${way#*,}/udp" >/run/said || fail "$(cat /run/said)"
+	grep -q '^  leaves   by uplink first: eth0 ' /run/said || fail "$(cat /run/said)"
+done
 first=$(index)
 # Everything that may become of it is seen and mended.
 ip link set mhnat-loop-in down
