@@ -11,26 +11,34 @@ use rstest::rstest;
 
 use self::namespaces::passes;
 
-/// A failure and all that follow; one failure alone; death.
+/// A failure and all that follow; one failure alone; death. On the way from one configuration to another.
 #[rstest]
-fn apply(#[values("fail", "fail-from", "kill")] kind: &str, #[values("none", "other")] former: &str) {
-    let script = include_str!("kernel/fault_apply.sh").replace("@KIND@", kind).replace("@FORMER@", former);
-    passes(&format!("fault-apply-{kind}-{former}"), &script);
+fn apply(
+    #[values("fail", "fail-from", "kill")] kind: &str,
+    #[values(("none", "both"), ("other", "both"), ("none", "loop"), ("loop", "other"))] way: (&str, &str),
+) {
+    let (former, target) = way;
+    let script = filled(include_str!("kernel/fault_apply.sh"), former, target).replace("@KIND@", kind);
+    passes(&format!("fault-apply-{kind}-{former}-{target}"), &script);
 }
 
 #[rstest]
-fn down(#[values("fail", "fail-from", "kill")] kind: &str) {
-    let script = include_str!("kernel/fault_down.sh").replace("@KIND@", kind);
-    passes(&format!("fault-down-{kind}"), &script);
+fn down(#[values("fail", "fail-from", "kill")] kind: &str, #[values("both", "loop")] target: &str) {
+    let script = filled(include_str!("kernel/fault_down.sh"), "none", target).replace("@KIND@", kind);
+    passes(&format!("fault-down-{kind}-{target}"), &script);
 }
 
 /// `apply --confirm`: whoever dies, the other one or the next run goes back to the former state.
 #[rstest]
 fn apply_with_confirmation(
     #[values("apply", "supervisor")] victim: &str,
-    #[values("none", "other")] former: &str,
+    #[values(("none", "both"), ("other", "both"), ("none", "loop"), ("loop", "other"))] way: (&str, &str),
 ) {
-    let script =
-        include_str!("kernel/fault_confirm.sh").replace("@VICTIM@", victim).replace("@FORMER@", former);
-    passes(&format!("fault-confirm-{victim}-{former}"), &script);
+    let (former, target) = way;
+    let script = filled(include_str!("kernel/fault_confirm.sh"), former, target).replace("@VICTIM@", victim);
+    passes(&format!("fault-confirm-{victim}-{former}-{target}"), &script);
+}
+
+fn filled(script: &str, former: &str, target: &str) -> String {
+    script.replace("@FORMER@", former).replace("@TARGET@", target)
 }

@@ -30,6 +30,11 @@ fn both_tables_come_and_go_together() {
 }
 
 #[test]
+fn the_loop_comes_and_goes_and_a_strangers_device_stays() {
+    passes("loop", include_str!("kernel/loop.sh"));
+}
+
+#[test]
 fn links_that_are_down_or_absent_are_left_out() {
     passes("links", include_str!("kernel/links.sh"));
 }

@@ -48,9 +48,10 @@ impl VethPair {
         Self { sends: IfName::ours(LOOP_OUT), receives: IfName::ours(LOOP_IN), addresses }
     }
 
-    /// Both ends.
+    /// Both ends, in the order of setting them up: the end that is up last has its carrier and its queue at once, and
+    /// may send, where the other gets them a moment later.
     pub fn ends(&self) -> [&IfName; 2] {
-        [&self.sends, &self.receives]
+        [&self.receives, &self.sends]
     }
 
     /// The settings of both ends. They are the devices' own, and go with them.

@@ -16,14 +16,14 @@ while :; do
 	rm -f /run/log
 	status=0
 	if [ @VICTIM@ = apply ]; then
-		MHNAT_FAULT=kill:$n MHNAT_FAULT_LOG=/run/log mhnat apply both.toml --confirm 60s >/run/said 2>&1 || status=$?
+		MHNAT_FAULT=kill:$n MHNAT_FAULT_LOG=/run/log mhnat apply @TARGET@.toml --confirm 60s >/run/said 2>&1 || status=$?
 		if [ $status = 0 ]; then
 			mhnat rollback >/dev/null
 			alone
 			break
 		fi
 	else
-		MHNAT_FAULT_SUPERVISOR=kill:$n mhnat apply both.toml --confirm 60s >/run/said 2>&1 || status=$?
+		MHNAT_FAULT_SUPERVISOR=kill:$n mhnat apply @TARGET@.toml --confirm 60s >/run/said 2>&1 || status=$?
 		kill -TERM "$(waiting)" 2>/dev/null || true
 	fi
 	alone
@@ -41,4 +41,4 @@ done
 snapshot | sort >/run/after
 same /run/before.sorted /run/after "not as before"
 [ $n -gt 30 ] || fail "only $n operations"
-echo "apply --confirm after @FORMER@: @VICTIM@ is killed at each of its operations, $((n - 1)) tries"
+echo "apply --confirm of @TARGET@ after @FORMER@: @VICTIM@ is killed at each of its operations, $((n - 1)) tries"

@@ -60,6 +60,27 @@ udp = "redirect"
 mask = "0x00ff0000"
 "#;
 
+const LOOP: &str = r#"
+[[uplink]]
+name = "first"
+interface = "eth0"
+address = ["10.1.0.2", "2001:db8:1::2"]
+gateway = ["10.1.0.1", "2001:db8:1::1"]
+metric = 10
+
+[[uplink]]
+name = "second"
+interface = "eth1"
+address = ["10.2.0.2", "2001:db8:2::2"]
+gateway = ["10.2.0.1", "2001:db8:2::1"]
+metric = 20
+
+[replies]
+udp = "loop"
+server = ["10.255.0.1", "fd00:255::1"]
+port = ["udp/53", "udp/5060-5061"]
+"#;
+
 /// Why this machine cannot run these tests, if it cannot.
 fn obstacle() -> Option<String> {
     for program in ["unshare", "ip", "nft", "sysctl"] {
@@ -98,6 +119,7 @@ pub(crate) fn run(name: &str, script: &str) -> Option<Output> {
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("both.toml"), BOTH).unwrap();
     fs::write(directory.join("other.toml"), OTHER).unwrap();
+    fs::write(directory.join("loop.toml"), LOOP).unwrap();
     fs::write(directory.join("explain.py"), include_str!("explain.py")).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_mhnat"));
     let output = namespaces()

@@ -28,6 +28,9 @@ snapshot() {
 	ip -6 rule
 	ip -4 route show table all
 	ip -6 route show table all
+	# Without the index, which a device that is made again has anew, and without what follows a carrier some time later.
+	ip -o link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/ state [A-Z]*//'
+	ip -o address | sed 's/^[0-9]*: //'
 	sysctl -a 2>/dev/null | grep '^net\.' | grep -v nf_conntrack_count
 }
 
