@@ -13,11 +13,14 @@
 mod workload;
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -26,9 +29,9 @@ use crate::workload::{Error, configuration, enter, entry, finish, has, linear, m
 /// Packets of one flow in one measurement, and flows in one.
 const PACKETS: u32 = 20_000;
 const FLOWS: u32 = 10_000;
-/// Source ports. The kernel keeps connections in lists by their source, and walks through one to translate the source
-/// of the next: from a single port, all of them would be one list.
-const SOURCES: u16 = 1_000;
+/// The first source port. Every flow of one measurement has one of its own, as those of real clients do: the kernel
+/// keeps connections in lists by their source, and walks through one to translate the source of the next.
+const SOURCE: u16 = 20_000;
 
 /// What translates at a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +45,6 @@ enum Subject {
 fn main() -> Result<(), Error> {
     let rounds = std::env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(25);
     let root = enter()?;
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let mut gateways = vec![Gateway::new(0, Subject::Routing, 1)?];
     let linear = has("iptables-legacy-restore");
     for fan_outs in [1, 100, 1_000, 10_000] {
@@ -92,8 +93,8 @@ struct Gateway {
     name: String,
     subject: Subject,
     fan_outs: u32,
-    /// In the client's namespace.
-    sockets: Vec<UdpSocket>,
+    /// A raw one in the client's namespace.
+    socket: OwnedFd,
     packets: Vec<f64>,
     flows: Vec<f64>,
 }
@@ -131,16 +132,26 @@ impl Gateway {
         }
         let client = File::open(format!("/run/netns/client{number}"))?;
         // A socket stays in the namespace where it was made.
-        let sockets = std::thread::scope(|scope| {
-            let make = scope.spawn(|| -> Result<Vec<UdpSocket>, String> {
-                setns(&client, CloneFlags::CLONE_NEWNET).map_err(|error| error.to_string())?;
-                (0..SOURCES)
-                    .map(|source| UdpSocket::bind(("10.0.0.2", 40_000 + source)).map_err(|it| it.to_string()))
-                    .collect()
+        let socket = std::thread::scope(|scope| {
+            let make = scope.spawn(|| {
+                setns(&client, CloneFlags::CLONE_NEWNET)?;
+                socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Udp)
             });
-            make.join().map_err(|_| "the thread panicked".to_owned())?
+            make.join().map_err(|_| "the thread panicked".to_owned())?.map_err(|error| error.to_string())
         })?;
-        Ok(Self { name, subject, fan_outs, sockets, packets: Vec::new(), flows: Vec::new() })
+        Ok(Self { name, subject, fan_outs, socket, packets: Vec::new(), flows: Vec::new() })
+    }
+
+    /// A datagram of 64 bytes. Its checksum is left out, as IPv4 allows (RFC 768).
+    fn send(&self, source: u16, to: (Ipv4Addr, u16)) -> Result<(), Error> {
+        let mut datagram = [0; 72];
+        for (at, field) in [(0, source), (2, to.1), (4, 72)] {
+            datagram[at..at + 2].copy_from_slice(&u16::to_be_bytes(field));
+        }
+        // The port is in the datagram.
+        let to = SockaddrIn::from(SocketAddrV4::new(to.0, 0));
+        sendto(self.socket.as_raw_fd(), &datagram, &to, MsgFlags::empty())?;
+        Ok(())
     }
 
     /// As many, unless a long list would take seconds over them.
@@ -155,13 +166,12 @@ impl Gateway {
     /// Packets of one flow, the last entry's: the worst place in a list.
     fn known(&mut self) -> Result<(), Error> {
         let to = (dummy(self.fan_outs - 1)?, 9);
-        let socket = self.sockets.first().ok_or("no socket")?;
-        socket.send_to(&[0; 64], to)?;
+        self.send(SOURCE, to)?;
         let seen = self.arrived()?;
         let packets = self.few(PACKETS);
         let begun = processor_time()?;
         for _ in 0..packets {
-            socket.send_to(&[0; 64], to)?;
+            self.send(SOURCE, to)?;
         }
         self.packets.push(f64::from(packets) / (processor_time()? - begun).as_secs_f64());
         self.all_arrived(seen, packets)
@@ -177,9 +187,9 @@ impl Gateway {
         let step = addresses.len().div_ceil(flows as usize);
         let begun = processor_time()?;
         let addresses = addresses.iter().step_by(step).cycle();
-        for ((flow, address), socket) in (0..flows).zip(addresses).zip(self.sockets.iter().cycle()) {
+        for (flow, address) in (0..flows).zip(addresses) {
             let port = 1_024 + (flow + round * FLOWS) % 60_000;
-            socket.send_to(&[0; 64], (*address, u16::try_from(port)?))?;
+            self.send(SOURCE + u16::try_from(flow)?, (*address, u16::try_from(port)?))?;
         }
         self.flows.push(f64::from(flows) / (processor_time()? - begun).as_secs_f64());
         self.all_arrived(seen, flows)
