@@ -7,6 +7,7 @@
 //! at once, so the largest size is left out.
 #![expect(clippy::print_stdout, reason = "a program that measures")]
 
+#[expect(dead_code, reason = "some of it is for the other measuring programs")]
 mod workload;
 
 use std::fs;

@@ -1,5 +1,5 @@
 //! What packets pay: a gateway with mhnat's ruleset beside one with the linear iptables rules that do the same, for
-//! more and more fan-outs.
+//! more and more fan-outs and forwards.
 //!
 //! `cargo bench -p mhnat --bench forwarding [-- ROUNDS]`. Each gateway has a client, two uplinks and a far end in
 //! namespaces of its own. One thread on one processor sends, and as veth hands a packet on within the sender's
@@ -12,19 +12,18 @@
 #[expect(dead_code, reason = "some of it is for the other measuring programs")]
 mod workload;
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
-};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
-use crate::workload::{Error, configuration, enter, entry, finish, has, linear, median, program, shell};
+use crate::workload::{
+    Error, Sender, configuration, enter, entry, finish, has, linear, median, program, shell,
+};
 
 /// Packets of one flow in one measurement, and flows in one.
 const PACKETS: u32 = 20_000;
@@ -38,7 +37,11 @@ const SOURCE: u16 = 20_000;
 enum Subject {
     /// Nothing; packets are routed only.
     Routing,
+    /// mhnat with fan-outs.
     Mhnat,
+    /// mhnat with forwards.
+    Forwards,
+    /// iptables rules with fan-outs, one after the other.
     Linear,
 }
 
@@ -53,6 +56,7 @@ fn main() -> Result<(), Error> {
             continue;
         }
         gateways.push(Gateway::new(gateways.len(), Subject::Mhnat, fan_outs)?);
+        gateways.push(Gateway::new(gateways.len(), Subject::Forwards, fan_outs)?);
         if linear {
             gateways.push(Gateway::new(gateways.len(), Subject::Linear, fan_outs)?);
         }
@@ -69,9 +73,9 @@ fn main() -> Result<(), Error> {
     }
     println!(
         "{:<10} {:<10} {:>12} {:>8} {:>12} {:>8}",
-        "subject", "fan-outs", "packets/s", "to 1", "new flows/s", "to 1"
+        "subject", "entries", "packets/s", "to 1", "new flows/s", "to 1"
     );
-    for subject in [Subject::Routing, Subject::Mhnat, Subject::Linear] {
+    for subject in [Subject::Routing, Subject::Mhnat, Subject::Forwards, Subject::Linear] {
         let mut first = None;
         for gateway in gateways.iter().filter(|it| it.subject == subject) {
             let rates = (median(gateway.packets.clone()), median(gateway.flows.clone()));
@@ -93,8 +97,7 @@ struct Gateway {
     name: String,
     subject: Subject,
     fan_outs: u32,
-    /// A raw one in the client's namespace.
-    socket: OwnedFd,
+    client: Sender,
     packets: Vec<f64>,
     flows: Vec<f64>,
 }
@@ -108,9 +111,14 @@ impl Gateway {
             Subject::Routing => {
                 shell(&format!("{}\nip -n {gateway} route add default via 10.2.0.1", switches(&name)))?
             }
-            Subject::Mhnat => {
+            Subject::Mhnat | Subject::Forwards => {
                 let file = format!("/run/{name}.toml");
-                fs::write(&file, configuration(fan_outs))?;
+                if subject == Subject::Forwards {
+                    shell(&format!("ip -n {gateway} route add 10.9.0.0/16 via 10.1.0.1"))?;
+                    fs::write(&file, forwards(fan_outs)?)?;
+                } else {
+                    fs::write(&file, configuration(fan_outs))?;
+                }
                 let mhnat = env!("CARGO_BIN_EXE_mhnat");
                 let state = format!("/run/state-{name}");
                 finish(program(
@@ -130,28 +138,16 @@ impl Gateway {
                 ))?;
             }
         }
-        let client = File::open(format!("/run/netns/client{number}"))?;
-        // A socket stays in the namespace where it was made.
-        let socket = std::thread::scope(|scope| {
-            let make = scope.spawn(|| {
-                setns(&client, CloneFlags::CLONE_NEWNET)?;
-                socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Udp)
-            });
-            make.join().map_err(|_| "the thread panicked".to_owned())?.map_err(|error| error.to_string())
-        })?;
-        Ok(Self { name, subject, fan_outs, socket, packets: Vec::new(), flows: Vec::new() })
+        let client = Sender::new(&format!("client{number}"))?;
+        Ok(Self { name, subject, fan_outs, client, packets: Vec::new(), flows: Vec::new() })
     }
 
-    /// A datagram of 64 bytes. Its checksum is left out, as IPv4 allows (RFC 768).
-    fn send(&self, source: u16, to: (Ipv4Addr, u16)) -> Result<(), Error> {
-        let mut datagram = [0; 72];
-        for (at, field) in [(0, source), (2, to.1), (4, 72)] {
-            datagram[at..at + 2].copy_from_slice(&u16::to_be_bytes(field));
+    /// Where a packet of an entry goes. A forward has its port, where a fan-out takes any.
+    fn target(&self, entry: u32, port: u16) -> Result<(Ipv4Addr, u16), Error> {
+        match self.subject {
+            Subject::Forwards => Ok((Ipv4Addr::new(10, 0, 0, 1), forwarded(entry)?)),
+            _ => Ok((dummy(entry)?, port)),
         }
-        // The port is in the datagram.
-        let to = SockaddrIn::from(SocketAddrV4::new(to.0, 0));
-        sendto(self.socket.as_raw_fd(), &datagram, &to, MsgFlags::empty())?;
-        Ok(())
     }
 
     /// As many, unless a long list would take seconds over them.
@@ -165,13 +161,13 @@ impl Gateway {
 
     /// Packets of one flow, the last entry's: the worst place in a list.
     fn known(&mut self) -> Result<(), Error> {
-        let to = (dummy(self.fan_outs - 1)?, 9);
-        self.send(SOURCE, to)?;
+        let to = self.target(self.fan_outs - 1, 9)?;
+        self.client.send(SOURCE, to)?;
         let seen = self.arrived()?;
         let packets = self.few(PACKETS);
         let begun = processor_time()?;
         for _ in 0..packets {
-            self.send(SOURCE, to)?;
+            self.client.send(SOURCE, to)?;
         }
         self.packets.push(f64::from(packets) / (processor_time()? - begun).as_secs_f64());
         self.all_arrived(seen, packets)
@@ -180,16 +176,18 @@ impl Gateway {
     /// A flow a packet, over all entries evenly.
     fn new_flows(&mut self, round: u32) -> Result<(), Error> {
         shell(&format!("ip netns exec gw{} conntrack -F 2>/dev/null", self.name))?;
-        let addresses: Vec<Ipv4Addr> = (0..self.fan_outs.min(FLOWS)).map(dummy).collect::<Result<_, _>>()?;
         let seen = self.arrived()?;
         let flows = self.few(FLOWS);
         // Over all entries, also where there are more of them than flows.
-        let step = addresses.len().div_ceil(flows as usize);
+        let step = usize::try_from(self.fan_outs.min(FLOWS).div_ceil(flows))?;
+        let entries = (0..self.fan_outs.min(FLOWS)).step_by(step).cycle();
+        let targets = (0..flows)
+            .zip(entries)
+            .map(|(flow, entry)| self.target(entry, u16::try_from(1_024 + (flow + round * FLOWS) % 60_000)?))
+            .collect::<Result<Vec<_>, _>>()?;
         let begun = processor_time()?;
-        let addresses = addresses.iter().step_by(step).cycle();
-        for (flow, address) in (0..flows).zip(addresses) {
-            let port = 1_024 + (flow + round * FLOWS) % 60_000;
-            self.send(SOURCE + u16::try_from(flow)?, (*address, u16::try_from(port)?))?;
+        for (source, to) in (SOURCE..).zip(&targets) {
+            self.client.send(source, *to)?;
         }
         self.flows.push(f64::from(flows) / (processor_time()? - begun).as_secs_f64());
         self.all_arrived(seen, flows)
@@ -223,6 +221,24 @@ impl Gateway {
 /// What this thread has had of its processor.
 fn processor_time() -> Result<Duration, Error> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+/// Ports of the address towards the client that lead to as many hosts behind the other link.
+fn forwards(count: u32) -> Result<String, Error> {
+    let mut text = String::from(
+        "[[uplink]]\nname = \"in\"\ninterface = \"g\"\naddress = \"10.0.0.1\"\ngateway = \"10.0.0.2\"\n",
+    );
+    for number in 0..count {
+        let (_, to, _, _) = entry(number);
+        let port = forwarded(number)?;
+        let _ = writeln!(text, "[[forward]]\non = \"in\"\nport = \"udp/{port}\"\nto = \"{to}:9\"");
+    }
+    Ok(text)
+}
+
+/// The port of a forward.
+fn forwarded(number: u32) -> Result<u16, Error> {
+    Ok(u16::try_from(1_024 + number)?)
 }
 
 fn dummy(number: u32) -> Result<Ipv4Addr, Error> {

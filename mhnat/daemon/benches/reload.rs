@@ -10,14 +10,12 @@
 #[expect(dead_code, reason = "some of it is for the other measuring programs")]
 mod workload;
 
-use std::fs::{self, File};
-use std::net::UdpSocket;
+use std::fs;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, setns};
-
-use crate::workload::{Error, configuration, enter, finish, median, program, shell};
+use crate::workload::{Error, Sender, configuration, enter, finish, median, program, shell};
 
 /// Packets a second that are aimed at.
 const RATE: f64 = 100_000.0;
@@ -72,8 +70,8 @@ fn apply(name: &str) -> Result<(), Error> {
 
 /// Sends until told to stop; gives the packets and the time that it took.
 fn send(stop: &AtomicBool) -> Result<(u64, Duration), Error> {
-    setns(File::open("/run/netns/client")?, CloneFlags::CLONE_NEWNET)?;
-    let socket = UdpSocket::bind("10.0.0.2:40000")?;
+    let client = Sender::new("client")?;
+    let dummy = Ipv4Addr::new(198, 18, 0, 2);
     let begun = Instant::now();
     let mut packets = 0_u64;
     while !stop.load(Ordering::Relaxed) {
@@ -83,8 +81,8 @@ fn send(stop: &AtomicBool) -> Result<(u64, Duration), Error> {
         }
         for step in 0..10_u64 {
             // Nine packets of a known flow, and one that is new until all ports are used.
-            let port = if step == 0 { 2_000 + packets / 10 % 60_000 } else { 9 };
-            socket.send_to(&[0; 64], ("198.18.0.2", u16::try_from(port)?))?;
+            let source = if step == 0 { 2_000 + packets / 10 % 60_000 } else { 9 };
+            client.send(u16::try_from(source)?, (dummy, 9))?;
             packets += 1;
         }
     }

@@ -1,13 +1,18 @@
 //! What the measuring programs share: namespaces of their own, fan-outs as mhnat and as linear rules, programs.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+};
 use nix::unistd::{getgid, getuid};
 
 pub(crate) type Error = Box<dyn std::error::Error>;
@@ -114,4 +119,32 @@ pub(crate) fn path(path: &Path) -> &str {
 pub(crate) fn median(mut times: Vec<f64>) -> Option<f64> {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied()
+}
+
+/// Sends datagrams from any port of a network namespace.
+pub(crate) struct Sender(OwnedFd);
+
+impl Sender {
+    /// In the namespace of that name. A socket stays where it was made.
+    pub(crate) fn new(namespace: &str) -> Result<Self, Error> {
+        let namespace = File::open(format!("/run/netns/{namespace}"))?;
+        let make = || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+            socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Udp)
+        };
+        let made = std::thread::scope(|scope| scope.spawn(make).join());
+        Ok(Self(made.map_err(|_| "the thread panicked")??))
+    }
+
+    /// A datagram of 64 bytes. Its checksum is left out, as IPv4 allows (RFC 768).
+    pub(crate) fn send(&self, source: u16, to: (Ipv4Addr, u16)) -> Result<(), Error> {
+        let mut datagram = [0; 72];
+        for (at, field) in [(0, source), (2, to.1), (4, 72)] {
+            datagram[at..at + 2].copy_from_slice(&u16::to_be_bytes(field));
+        }
+        // The port is in the datagram.
+        let to = SockaddrIn::from(SocketAddrV4::new(to.0, 0));
+        sendto(self.0.as_raw_fd(), &datagram, &to, MsgFlags::empty())?;
+        Ok(())
+    }
 }
