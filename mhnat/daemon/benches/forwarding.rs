@@ -28,6 +28,8 @@ use crate::workload::{
 /// Packets of one flow in one measurement, and flows in one.
 const PACKETS: u32 = 20_000;
 const FLOWS: u32 = 10_000;
+/// How many fan-outs or forwards a gateway has.
+const SIZES: [u32; 4] = [1, 100, 1_000, 10_000];
 /// The first source port. Every flow of one measurement has one of its own, as those of real clients do: the kernel
 /// keeps connections in lists by their source, and walks through one to translate the source of the next.
 const SOURCE: u16 = 20_000;
@@ -38,7 +40,7 @@ enum Subject {
     /// Nothing; packets are routed only.
     Routing,
     /// mhnat with fan-outs.
-    Mhnat,
+    FanOuts,
     /// mhnat with forwards.
     Forwards,
     /// iptables rules with fan-outs, one after the other.
@@ -48,17 +50,17 @@ enum Subject {
 fn main() -> Result<(), Error> {
     let rounds = std::env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(25);
     let root = enter()?;
-    let mut gateways = vec![Gateway::new(0, Subject::Routing, 1)?];
+    let mut gateways = Vec::new();
     let linear = has("iptables-legacy-restore");
-    for fan_outs in [1, 100, 1_000, 10_000] {
-        if fan_outs > 5_000 && !root {
-            println!("({fan_outs} fan-outs need root)");
+    for entries in SIZES {
+        if entries > 5_000 && !root {
+            println!("({entries} entries need root)");
             continue;
         }
-        gateways.push(Gateway::new(gateways.len(), Subject::Mhnat, fan_outs)?);
-        gateways.push(Gateway::new(gateways.len(), Subject::Forwards, fan_outs)?);
-        if linear {
-            gateways.push(Gateway::new(gateways.len(), Subject::Linear, fan_outs)?);
+        for subject in [Subject::Routing, Subject::FanOuts, Subject::Forwards, Subject::Linear] {
+            if subject != Subject::Linear || linear {
+                gateways.push(Gateway::new(gateways.len(), subject, entries)?);
+            }
         }
     }
     let mut set = CpuSet::new();
@@ -71,39 +73,50 @@ fn main() -> Result<(), Error> {
             gateway.new_flows(round)?;
         }
     }
+    table(&gateways);
+    Ok(())
+}
+
+/// Rates, what they are of the rate with one entry, and of plain routing to as many destinations: those cost
+/// something by themselves.
+fn table(gateways: &[Gateway]) {
     println!(
-        "{:<10} {:<10} {:>12} {:>8} {:>12} {:>8}",
-        "subject", "entries", "packets/s", "to 1", "new flows/s", "to 1"
+        "{:<10} {:<8} {:>12} {:>6} {:>11} {:>14} {:>6} {:>11}",
+        "subject", "entries", "packets/s", "to 1", "to routing", "new flows/s", "to 1", "to routing"
     );
-    for subject in [Subject::Routing, Subject::Mhnat, Subject::Forwards, Subject::Linear] {
-        let mut first = None;
-        for gateway in gateways.iter().filter(|it| it.subject == subject) {
-            let rates = (median(gateway.packets.clone()), median(gateway.flows.clone()));
-            let (Some(packets), Some(flows)) = rates else { continue };
-            let (one, one_flows) = *first.get_or_insert((packets, flows));
+    let rates = |subject, entries| -> Option<(f64, f64)> {
+        let it = gateways.iter().find(|it| it.subject == subject && it.entries == entries)?;
+        Some((median(it.packets.clone())?, median(it.flows.clone())?))
+    };
+    for subject in [Subject::Routing, Subject::FanOuts, Subject::Forwards, Subject::Linear] {
+        for entries in SIZES {
+            let measured = (rates(subject, entries), rates(subject, 1), rates(Subject::Routing, entries));
+            let (Some(own), Some(one), Some(routing)) = measured else { continue };
             println!(
-                "{:<10} {:<10} {packets:>12.0} {:>8.2} {flows:>12.0} {:>8.2}",
+                "{:<10} {entries:<8} {:>12.0} {:>6.2} {:>11.2} {:>14.0} {:>6.2} {:>11.2}",
                 format!("{subject:?}").to_lowercase(),
-                gateway.fan_outs,
-                packets / one,
-                flows / one_flows
+                own.0,
+                own.0 / one.0,
+                own.0 / routing.0,
+                own.1,
+                own.1 / one.1,
+                own.1 / routing.1
             );
         }
     }
-    Ok(())
 }
 
 struct Gateway {
     name: String,
     subject: Subject,
-    fan_outs: u32,
+    entries: u32,
     client: Sender,
     packets: Vec<f64>,
     flows: Vec<f64>,
 }
 
 impl Gateway {
-    fn new(number: usize, subject: Subject, fan_outs: u32) -> Result<Self, Error> {
+    fn new(number: usize, subject: Subject, entries: u32) -> Result<Self, Error> {
         let name = number.to_string();
         shell(&NAMESPACES.replace('@', &name))?;
         let gateway = format!("gw{number}");
@@ -111,13 +124,13 @@ impl Gateway {
             Subject::Routing => {
                 shell(&format!("{}\nip -n {gateway} route add default via 10.2.0.1", switches(&name)))?
             }
-            Subject::Mhnat | Subject::Forwards => {
+            Subject::FanOuts | Subject::Forwards => {
                 let file = format!("/run/{name}.toml");
                 if subject == Subject::Forwards {
                     shell(&format!("ip -n {gateway} route add 10.9.0.0/16 via 10.1.0.1"))?;
-                    fs::write(&file, forwards(fan_outs)?)?;
+                    fs::write(&file, forwards(entries)?)?;
                 } else {
-                    fs::write(&file, configuration(fan_outs))?;
+                    fs::write(&file, configuration(entries))?;
                 }
                 let mhnat = env!("CARGO_BIN_EXE_mhnat");
                 let state = format!("/run/state-{name}");
@@ -128,7 +141,7 @@ impl Gateway {
             }
             Subject::Linear => {
                 let file = format!("/run/{name}.iptables");
-                fs::write(&file, linear(fan_outs))?;
+                fs::write(&file, linear(entries))?;
                 shell(&format!(
                     "{}\nip netns exec {gateway} iptables-legacy-restore {file}\n\
                      for n in 1 2; do\n\
@@ -139,7 +152,7 @@ impl Gateway {
             }
         }
         let client = Sender::new(&format!("client{number}"))?;
-        Ok(Self { name, subject, fan_outs, client, packets: Vec::new(), flows: Vec::new() })
+        Ok(Self { name, subject, entries, client, packets: Vec::new(), flows: Vec::new() })
     }
 
     /// Where a packet of an entry goes. A forward has its port, where a fan-out takes any.
@@ -153,7 +166,7 @@ impl Gateway {
     /// As many, unless a long list would take seconds over them.
     fn few(&self, count: u32) -> u32 {
         if self.subject == Subject::Linear {
-            count.min(count.saturating_mul(100) / self.fan_outs)
+            count.min(count.saturating_mul(100) / self.entries)
         } else {
             count
         }
@@ -161,7 +174,7 @@ impl Gateway {
 
     /// Packets of one flow, the last entry's: the worst place in a list.
     fn known(&mut self) -> Result<(), Error> {
-        let to = self.target(self.fan_outs - 1, 9)?;
+        let to = self.target(self.entries - 1, 9)?;
         self.client.send(SOURCE, to)?;
         let seen = self.arrived()?;
         let packets = self.few(PACKETS);
@@ -179,8 +192,8 @@ impl Gateway {
         let seen = self.arrived()?;
         let flows = self.few(FLOWS);
         // Over all entries, also where there are more of them than flows.
-        let step = usize::try_from(self.fan_outs.min(FLOWS).div_ceil(flows))?;
-        let entries = (0..self.fan_outs.min(FLOWS)).step_by(step).cycle();
+        let step = usize::try_from(self.entries.min(FLOWS).div_ceil(flows))?;
+        let entries = (0..self.entries.min(FLOWS)).step_by(step).cycle();
         let targets = (0..flows)
             .zip(entries)
             .map(|(flow, entry)| self.target(entry, u16::try_from(1_024 + (flow + round * FLOWS) % 60_000)?))
@@ -210,11 +223,8 @@ impl Gateway {
         if arrived == u64::from(sent) {
             return Ok(());
         }
-        Err(format!(
-            "{:?} with {} fan-outs: {arrived} of {sent} packets arrived",
-            self.subject, self.fan_outs
-        )
-        .into())
+        Err(format!("{:?} with {} entries: {arrived} of {sent} packets arrived", self.subject, self.entries)
+            .into())
     }
 }
 
