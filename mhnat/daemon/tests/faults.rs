@@ -22,6 +22,13 @@ fn apply(
     passes(&format!("fault-apply-{kind}-{former}-{target}"), &script);
 }
 
+/// The same with libnftables instead of the program.
+#[rstest]
+fn apply_by_the_library(#[values("fail", "fail-from", "kill")] kind: &str) {
+    let script = filled(include_str!("kernel/fault_apply.sh"), "other", "both").replace("@KIND@", kind);
+    passes(&format!("fault-library-{kind}"), &format!("export MHNAT_NFT=lib\n{script}"));
+}
+
 #[rstest]
 fn down(#[values("fail", "fail-from", "kill")] kind: &str, #[values("both", "loop")] target: &str) {
     let script = filled(include_str!("kernel/fault_down.sh"), "none", target).replace("@KIND@", kind);
@@ -32,7 +39,7 @@ fn down(#[values("fail", "fail-from", "kill")] kind: &str, #[values("both", "loo
 #[rstest]
 fn apply_with_confirmation(
     #[values("apply", "supervisor")] victim: &str,
-    #[values(("none", "both"), ("other", "both"), ("none", "loop"), ("loop", "other"))] way: (&str, &str),
+    #[values(("none", "both"), ("other", "both"), ("loop", "other"))] way: (&str, &str),
 ) {
     let (former, target) = way;
     let script = filled(include_str!("kernel/fault_confirm.sh"), former, target).replace("@VICTIM@", victim);

@@ -1,6 +1,7 @@
 //! libnftables in this process.
 
 use super::{NftError, refused, tables};
+use crate::fault;
 use crate::sys::NftContext;
 
 /// A context of libnftables that is kept: its socket stays open and its cache is renewed only when another program
@@ -38,6 +39,9 @@ impl Library {
     }
 
     pub(super) fn execute(&mut self, what: &'static str, commands: &str) -> Result<String, NftError> {
-        self.context.run(commands).map_err(|complaint| refused(what, &complaint, "no reason given"))
+        fault::point(what)
+            .map_err(|error| error.to_string())
+            .and_then(|()| self.context.run(commands))
+            .map_err(|complaint| refused(what, &complaint, "no reason given"))
     }
 }
