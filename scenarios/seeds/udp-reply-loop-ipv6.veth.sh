@@ -8,6 +8,11 @@ ip addr add fd00:10::1/64 dev serverintf nodad
 ip addr add fe80::2/64 dev distributeintf nodad
 ip link set serverintf up
 ip link set distributeintf up
+# The kernel's worker puts IPv6 addresses into the local table; before that, nothing that is sent to them comes in.
+for _ in $(seq 200); do
+	[ "$(ip -6 route show table local | grep -cE '^local (fd00:10::1|fe80::2) ')" != 2 ] || break
+	sleep 0.02
+done
 # Known from the start, so that no answer waits for neighbour discovery.
 ip -6 neigh add fe80::2 lladdr 02:00:00:00:00:02 dev serverintf
 ip -6 rule add from fd00:10::1 lookup 1010101
