@@ -10,7 +10,8 @@ ip link set serverintf up
 ip link set distributeintf up
 # The kernel's worker puts IPv6 addresses into the local table; before that, nothing that is sent to them comes in.
 for _ in $(seq 200); do
-	[ "$(ip -6 route show table local | grep -cE '^local (fd00:10::1|fe80::2) ')" != 2 ] || break
+	! { ip -6 route show table local dev serverintf | grep -q '^local fd00:10::1 ' &&
+		ip -6 route show table local dev distributeintf | grep -q '^local fe80::2 '; } || break
 	sleep 0.02
 done
 # Known from the start, so that no answer waits for neighbour discovery.
