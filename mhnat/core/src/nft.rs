@@ -240,8 +240,9 @@ fn declarations(table: Table, listing: &str) -> String {
     let heading = format!("table {table} {{");
     let mut lines = listing.lines().skip_while(|line| **line != heading).skip(1).peekable();
     while let Some(line) = lines.next_if(|line| !line.starts_with('}')) {
-        let words = line.strip_prefix('\t').map(|it| it.split(' ').collect::<Vec<_>>());
-        if let Some([kind @ ("set" | "map"), name, "{"]) = words.as_deref() {
+        // Elements, of which there may be very many, stand further in.
+        let Some(line) = line.strip_prefix('\t').filter(|it| !it.starts_with('\t')) else { continue };
+        if let [kind @ ("set" | "map"), name, "{"] = line.split(' ').collect::<Vec<_>>()[..] {
             let _ = write!(out, "add {kind} {table} {name} {{");
             let property = |line: &&str| line.starts_with("\t\t") && !line.contains("elements");
             while let Some(property) = lines.next_if(property) {

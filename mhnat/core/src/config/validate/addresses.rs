@@ -26,6 +26,20 @@ pub(super) fn words(value: &Spanned<OneOrMany>) -> Vec<Placed<&str>> {
     }
 }
 
+/// The words of a value that must have some.
+pub(super) fn some_words<'a>(
+    value: &'a Spanned<OneOrMany>,
+    lacks: &str,
+    hint: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Placed<&'a str>> {
+    let words = words(value);
+    if words.is_empty() {
+        found.push(Diagnostic::new(lacks, value.span(), "this list is empty").hint(hint));
+    }
+    words
+}
+
 /// A word that must be the address of one host.
 pub(super) fn address(
     word: &Placed<&str>,

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::raw;
 use super::super::words::{alternatives, nearest};
-use super::addresses::{Placed, of_string, words};
+use super::addresses::{Placed, of_string, some_words};
 use super::ports::{ports, socket};
 use super::uplinks::Known;
 use crate::diagnostic::Diagnostic;
@@ -85,12 +85,9 @@ fn asked(
     list: &Spanned<raw::OneOrMany>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Vec<Placed<(Transport, Ports)>>> {
-    let words = words(list);
+    let words =
+        some_words(list, "a fan-out has no port", "leave `port` out for every protocol and port", found);
     if words.is_empty() {
-        found.push(
-            Diagnostic::new("a fan-out has no port", list.span(), "this list is empty")
-                .hint("leave `port` out for every protocol and port"),
-        );
         return None;
     }
     let read: Vec<_> = words.iter().map(|word| ports(word, found)).collect();

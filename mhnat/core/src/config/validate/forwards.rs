@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::raw;
 use super::super::words::{alternatives, nearest};
-use super::addresses::{Placed, is_link_local, of_string, words};
+use super::addresses::{Placed, is_link_local, of_string, some_words};
 use super::ports;
 use super::uplinks::Known;
 use crate::diagnostic::Diagnostic;
@@ -97,13 +97,12 @@ fn on(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeSet<UplinkName> {
     let mut on = BTreeSet::new();
-    let words = words(names);
-    if words.is_empty() {
-        found.push(
-            Diagnostic::new("a forward needs an uplink", names.span(), "this list is empty")
-                .hint("name the uplinks at whose addresses the port is asked"),
-        );
-    }
+    let words = some_words(
+        names,
+        "a forward needs an uplink",
+        "name the uplinks at whose addresses the port is asked",
+        found,
+    );
     for word in words {
         let Some(known) = uplinks.iter().find(|known| known.uplink.name.as_str() == word.value) else {
             found.push(unknown(&word, uplinks));

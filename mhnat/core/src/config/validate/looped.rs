@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::super::raw;
-use super::addresses::{Placed, address, is_link_local, words};
+use super::addresses::{Placed, address, is_link_local, some_words};
 use super::ports;
 use super::uplinks::Known;
 use crate::device::{LOOP_IN, LOOP_OUT};
@@ -75,13 +75,12 @@ fn servers(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<Family, IpAddr> {
     let mut servers: BTreeMap<Family, Placed<IpAddr>> = BTreeMap::new();
-    let words = words(value);
-    if words.is_empty() {
-        found.push(
-            Diagnostic::new("`server` names no address", value.span(), "this list is empty")
-                .hint("for example `server = [\"10.255.0.1\", \"fd00:255::1\"]`"),
-        );
-    }
+    let words = some_words(
+        value,
+        "`server` names no address",
+        "for example `server = [\"10.255.0.1\", \"fd00:255::1\"]`",
+        found,
+    );
     for word in words {
         let Some(it) = address(&word, "the address of a server", found) else { continue };
         let family = Family::of(it.value);
@@ -159,13 +158,12 @@ fn contradictions(server: &Placed<IpAddr>, uplinks: &[Known], found: &mut Vec<Di
 /// nft refuses intervals that overlap.
 fn server_ports(value: &Spanned<raw::OneOrMany>, found: &mut Vec<Diagnostic>) -> Vec<Ports> {
     let mut known: Vec<(Ports, Range<usize>)> = Vec::new();
-    let words = words(value);
-    if words.is_empty() {
-        found.push(
-            Diagnostic::new("`port` names no port", value.span(), "this list is empty")
-                .hint("for example `port = [\"udp/53\", \"udp/5060-5061\"]`"),
-        );
-    }
+    let words = some_words(
+        value,
+        "`port` names no port",
+        "for example `port = [\"udp/53\", \"udp/5060-5061\"]`",
+        found,
+    );
     for word in words {
         let Some(Placed { value: (protocol, ports), span }) = ports::ports(&word, found) else { continue };
         if protocol != Transport::Udp {

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::raw::OneOrMany;
 use super::super::words::nearest;
-use super::addresses::{Placed, address, words};
+use super::addresses::{Placed, address, some_words};
 use super::uplinks::one_for_each_family;
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
@@ -38,13 +38,12 @@ pub(super) fn sources(
         }
         OneOrMany::One(_) | OneOrMany::Many(_) => {}
     }
-    let words = words(raw);
-    if words.is_empty() {
-        found.push(
-            Diagnostic::new("`source` names no address", raw.span(), "this list is empty")
-                .hint("write `source = \"none\"` to leave sources as they are"),
-        );
-    }
+    let words = some_words(
+        raw,
+        "`source` names no address",
+        "write `source = \"none\"` to leave sources as they are",
+        found,
+    );
     if let Some(alone) = words.iter().find(|it| matches!(it.value, "masquerade" | "none")) {
         found.push(
             Diagnostic::new(

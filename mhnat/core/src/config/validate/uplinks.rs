@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::raw::{self, OneOrMany};
 use super::super::{Named, words::nearest};
-use super::addresses::{Placed, address, is_link_local, words};
+use super::addresses::{Placed, address, is_link_local, some_words, words};
 use super::{prefixes, sources};
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
@@ -199,13 +199,8 @@ fn not_dynamic(word: &Placed<&str>, key: &str, found: &mut Vec<Diagnostic>) -> b
 
 fn addresses(raw: Option<&Spanned<OneOrMany>>, found: &mut Vec<Diagnostic>) -> Vec<Placed<IpAddr>> {
     let Some(raw) = raw else { return Vec::new() };
-    let words = words(raw);
-    if words.is_empty() {
-        found.push(
-            Diagnostic::new("an uplink needs an address", raw.span(), "this list is empty")
-                .hint("for example `address = \"198.51.100.2\"`"),
-        );
-    }
+    let words =
+        some_words(raw, "an uplink needs an address", "for example `address = \"198.51.100.2\"`", found);
     let mut own: Vec<Placed<IpAddr>> = Vec::new();
     for word in &words {
         if not_dynamic(word, "address", found) {
