@@ -146,10 +146,32 @@ fn ruleset(configuration: &str) -> Result<Ruleset, Error> {
     Ok(desired(&model, &slots, &Availability::full()).ruleset)
 }
 
-/// As [`timed`], once the kernel has freed what the command before has deleted, which it does in the background.
+/// As [`timed`], once the kernel has freed what the command before has deleted. It does that in the background, and
+/// for ten thousand entries it takes longer than the command took.
 fn settled(command: Command) -> Result<f64, Error> {
-    thread::sleep(Duration::from_millis(30));
+    let begun = Instant::now();
+    let mut before = busy()?;
+    while begun.elapsed() < Duration::from_secs(2) {
+        thread::sleep(Duration::from_millis(50));
+        let now = busy()?;
+        if now - before <= 1 {
+            break;
+        }
+        before = now;
+    }
     timed(command)
+}
+
+/// How long the processors have worked since boot, in clock ticks (proc_stat(5)).
+fn busy() -> Result<u64, Error> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let all = text.lines().next().ok_or("/proc/stat is empty")?;
+    let times: Vec<u64> = all.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq
+    let [user, nice, system, _, _, interrupt, deferred, ..] = times[..] else {
+        return Err("/proc/stat is not as proc_stat(5) says".into());
+    };
+    Ok(user + nice + system + interrupt + deferred)
 }
 
 /// Milliseconds from start to end.

@@ -13,6 +13,7 @@ mod plan;
 mod status;
 
 use std::future::Future;
+use std::mem::ManuallyDrop;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Exit, Failure, Outcome};
@@ -63,9 +64,10 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<Outcome, Failure
 }
 
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Cannot, format!("cannot start: {error}")))?
-        .block_on(future)
+        .map_err(|error| Failure::new(Exit::Cannot, format!("cannot start: {error}")))?;
+    // The process is about to end, which closes all that the runtime would close one by one.
+    ManuallyDrop::new(runtime).block_on(future)
 }
