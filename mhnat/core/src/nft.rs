@@ -49,8 +49,23 @@ pub struct Set {
     pub name: String,
     /// The nft type of its keys.
     pub key: &'static str,
+    /// Whether keys may be ranges or prefixes, whatever is in it now.
+    pub interval: bool,
     /// Its keys as nft writes them.
     pub elements: Vec<String>,
+}
+
+impl Set {
+    /// A set of these keys, of intervals if one of them is.
+    pub fn new(name: impl Into<String>, key: &'static str, elements: Vec<String>) -> Self {
+        let interval = elements.iter().any(|it| is_interval(it));
+        Self { name: name.into(), key, interval, elements }
+    }
+
+    /// A set of some keys out of `all` that may ever be in it.
+    pub fn within(name: impl Into<String>, key: &'static str, all: &[String], elements: Vec<String>) -> Self {
+        Self { name: name.into(), key, interval: all.iter().any(|it| is_interval(it)), elements }
+    }
 }
 
 /// A set that packets fill.
@@ -261,15 +276,16 @@ fn elements_text(elements: &[String]) -> String {
     format!("\t\telements = {{\n\t\t\t{}\n\t\t}}\n", elements.join(",\n\t\t\t"))
 }
 
-/// The flag that a set or map needs when a part of some key is a range or a prefix. Names stand in quotes.
-fn flags_text<'a>(mut keys: impl Iterator<Item = &'a str>) -> &'static str {
-    let interval = |part: &str| !part.starts_with('"') && part.contains(['-', '/']);
-    if keys.any(|key| key.split(" . ").any(interval)) { "\t\tflags interval\n" } else { "" }
+/// Whether a part of the key is a range or a prefix. Names stand in quotes.
+fn is_interval(key: &str) -> bool {
+    key.split(" . ").any(|part| !part.starts_with('"') && part.contains(['-', '/']))
 }
 
+const INTERVAL: &str = "\t\tflags interval\n";
+
 fn set_text(set: &Set) -> String {
-    let Set { name, key, elements } = set;
-    let flags = flags_text(elements.iter().map(String::as_str));
+    let Set { name, key, interval, elements } = set;
+    let flags = if *interval { INTERVAL } else { "" };
     format!("\tset {name} {{\n\t\ttype {key}\n{flags}{}\t}}\n", elements_text(elements))
 }
 
@@ -282,7 +298,7 @@ fn sticky_text(set: &StickySet) -> String {
 
 fn map_text(map: &Map) -> String {
     let Map { name, key, value, elements } = map;
-    let flags = flags_text(elements.iter().map(|(key, _)| key.as_str()));
+    let flags = if elements.iter().any(|(key, _)| is_interval(key)) { INTERVAL } else { "" };
     let elements: Vec<String> = elements.iter().map(|(key, value)| format!("{key} : {value}")).collect();
     format!("\tmap {name} {{\n\t\ttype {key} : {value}\n{flags}{}\t}}\n", elements_text(&elements))
 }

@@ -53,11 +53,7 @@ pub(super) fn part(context: &Context<'_>) -> Part {
 }
 
 fn translate_datagrams(part: &mut Part, udp: &UdpReplies, about: &str, rules: Vec<Rule>) {
-    part.sets.push(Set {
-        name: "asked_on".to_owned(),
-        key: "ifname",
-        elements: udp.interfaces().iter().map(quoted).collect(),
-    });
+    part.sets.push(Set::new("asked_on", "ifname", udp.interfaces().iter().map(quoted).collect()));
     part.nat_prerouting.push(rule(
         format!("iifname @asked_on {about}fib daddr type local goto {ASKED}"),
         "answers: datagrams to any address of this host are answered from it",

@@ -20,11 +20,7 @@ pub(super) fn ruleset(model: &Model) -> Ruleset {
     let mut out = Ruleset { table: Table::Bridge, ..Ruleset::default() };
     let Some(filter) = &model.arp_filter else { return out };
     let mut rules = Vec::new();
-    out.sets.push(Set {
-        name: "filtered_on".to_owned(),
-        key: "ifname",
-        elements: filter.devices.iter().map(quoted).collect(),
-    });
+    out.sets.push(Set::new("filtered_on".to_owned(), "ifname", filter.devices.iter().map(quoted).collect()));
     for family in Family::ALL {
         let shared: Vec<IpAddr> =
             filter.addresses.iter().copied().filter(|it| Family::of(*it) == family).collect();
@@ -35,11 +31,11 @@ pub(super) fn ruleset(model: &Model) -> Ruleset {
             Family::V4 => arp(),
             Family::V6 => discovery(filter),
         });
-        out.sets.push(Set {
-            name: format!("shared_{}", family.digit()),
-            key: family.nft_address_type(),
-            elements: shared.iter().map(IpAddr::to_string).collect(),
-        });
+        out.sets.push(Set::new(
+            format!("shared_{}", family.digit()),
+            family.nft_address_type(),
+            shared.iter().map(IpAddr::to_string).collect(),
+        ));
     }
     // Postrouting sees what the bridge forwards and what this host itself sends through it.
     let hook = Hook { kind: "filter", hook: "postrouting", priority: FILTER };

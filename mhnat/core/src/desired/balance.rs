@@ -61,7 +61,7 @@ fn add_family(part: &mut Part, context: &Context<'_>, family: Family) {
     if !prefixes.is_empty() {
         let set = format!("prefixes_{digit}");
         elsewhere = format!("{elsewhere} {} daddr != @{set}", family.nft_keyword());
-        part.sets.push(Set { name: set, key: family.nft_address_type(), elements: prefixes });
+        part.sets.push(Set::new(set, family.nft_address_type(), prefixes));
     }
     part.mark_prerouting.push(rule(
         format!(

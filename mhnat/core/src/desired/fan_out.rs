@@ -195,13 +195,15 @@ fn translate_ports(part: &mut Part, fan_outs: &[&FanOut], key: &Key) {
 /// of a SYN of this host that it drops, connect(2) is not told; and to a forwarded one, the ICMP error may
 /// fall victim to a rate limit. Whoever asked shall try the next dummy address at once.
 fn refuse_lost(part: &mut Part, context: &Context<'_>, fan_outs: &[&FanOut], key: &Key) {
-    let elements: Vec<String> =
-        fan_outs.iter().filter(|it| is_lost(context, it)).flat_map(|it| key.elements(it)).collect();
-    if elements.is_empty() {
+    let bound = || fan_outs.iter().filter(|it| it.uplink.is_some());
+    let all: Vec<String> = bound().flat_map(|it| key.elements(it)).collect();
+    if all.is_empty() {
         return;
     }
+    // There even while it is empty: an uplink that is lost is elements and no other rules.
+    let elements = bound().filter(|it| is_lost(context, it)).flat_map(|it| key.elements(it)).collect();
     let Key { called, destination, .. } = key;
-    let set = Set { name: key.name("lost"), key: key.kind, elements };
+    let set = Set::within(key.name("lost"), key.kind, &all, elements);
     let text = format!("ct state new meta l4proto tcp {destination} @{} reject with tcp reset", set.name);
     part.mark_prerouting.push(rule(
         text.clone(),
@@ -223,16 +225,13 @@ fn is_lost(context: &Context<'_>, fan_out: &FanOut) -> bool {
 fn refuse_rest(part: &mut Part, fan_outs: &[&FanOut], key: &Key) {
     let Key { family, destination, .. } = key;
     let dummies: BTreeSet<IpAddr> = fan_outs.iter().map(|it| it.dummy).collect();
-    let dummies = Set {
-        name: key.name("dummies"),
-        key: family.nft_address_type(),
-        elements: dummies.iter().map(IpAddr::to_string).collect(),
-    };
-    let known = Set {
-        name: key.name("known"),
-        key: key.kind,
-        elements: fan_outs.iter().flat_map(|it| key.elements(it)).collect(),
-    };
+    let dummies = Set::new(
+        key.name("dummies"),
+        family.nft_address_type(),
+        dummies.iter().map(IpAddr::to_string).collect(),
+    );
+    let known =
+        Set::new(key.name("known"), key.kind, fan_outs.iter().flat_map(|it| key.elements(it)).collect());
     let text = format!(
         "{} daddr @{} {destination} != @{} goto {REFUSED}",
         family.nft_keyword(),

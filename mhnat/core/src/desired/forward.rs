@@ -136,7 +136,7 @@ fn answer_through_here(part: &mut Part, family: Family, forwards: &[&Forward]) {
         ),
         format!("forward: {family} clients inside are answered through this host"),
     ));
-    part.sets.push(Set { name: set, key: target_type(family), elements });
+    part.sets.push(Set::new(set, target_type(family), elements));
 }
 
 /// What belongs to each target, by address, protocol and port. Several forwards may lead to one target, and

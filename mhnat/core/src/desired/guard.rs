@@ -42,11 +42,11 @@ pub(super) fn part(context: &Context<'_>) -> Part {
                 format!("oifname @uplinks {ip} saddr @uplink_any_{digit} {foreign} drop"),
                 format!("guard: an {family} source of one uplink leaves by no other"),
             ));
-            part.sets.push(Set {
-                name: format!("uplink_any_{digit}"),
-                key: address,
-                elements: all.iter().map(IpAddr::to_string).collect(),
-            });
+            part.sets.push(Set::new(
+                format!("uplink_any_{digit}"),
+                address,
+                all.iter().map(IpAddr::to_string).collect(),
+            ));
         }
         let translating: Vec<String> = context
             .legs(family)
@@ -64,25 +64,16 @@ pub(super) fn part(context: &Context<'_>) -> Part {
                 ),
                 format!("guard: {family} packets that nothing translated do not leave by an uplink that translates"),
             ));
-            part.sets.push(Set {
-                name: format!("translating_{digit}"),
-                key: "ifname",
-                elements: translating,
-            });
+            part.sets.push(Set::new(format!("translating_{digit}"), "ifname", translating));
         }
-        part.sets.push(Set {
-            name: format!("uplink_own_{digit}"),
-            key: match family {
-                Family::V4 => "ifname . ipv4_addr",
-                Family::V6 => "ifname . ipv6_addr",
-            },
-            elements: own
-                .iter()
-                .flat_map(|(interface, own)| {
-                    own.iter().map(move |address| format!("{} . {address}", quoted(interface)))
-                })
-                .collect(),
+        let key = match family {
+            Family::V4 => "ifname . ipv4_addr",
+            Family::V6 => "ifname . ipv6_addr",
+        };
+        let elements = own.iter().flat_map(|(interface, own)| {
+            own.iter().map(move |address| format!("{} . {address}", quoted(interface)))
         });
+        part.sets.push(Set::new(format!("uplink_own_{digit}"), key, elements.collect()));
     }
     if !untranslated.is_empty() {
         part.guard

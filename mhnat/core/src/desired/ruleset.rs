@@ -126,7 +126,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
 /// The interfaces of all uplinks.
 fn uplinks(context: &Context<'_>) -> Option<Set> {
     let elements: Vec<String> = context.uplinks().map(|it| quoted(&it.uplink.interface)).collect();
-    (!elements.is_empty()).then(|| Set { name: "uplinks".to_owned(), key: "ifname", elements })
+    (!elements.is_empty()).then(|| Set::new("uplinks", "ifname", elements))
 }
 
 fn base(name: &str, kind: &'static str, hook: &'static str, priority: i32) -> Chain {
@@ -198,11 +198,7 @@ fn sources(context: &Context<'_>) -> Part {
             "oifname @masquerade_on fib saddr . oif type != local masquerade",
             "uplink: packets take the address of the uplink that they leave by",
         ));
-        part.sets.push(Set {
-            name: "masquerade_on".to_owned(),
-            key: "ifname",
-            elements: masquerading.into_iter().collect(),
-        });
+        part.sets.push(Set::new("masquerade_on", "ifname", masquerading.into_iter().collect()));
     }
     part
 }

@@ -365,7 +365,11 @@ fn ways_by_a_lost_uplink_are_refused(#[case] gone: &[&str], #[case] refused: &[&
     assert_eq!(set.map_or(&[][..], |set| &set.elements), refused);
     let rules = plan.ruleset.chains.iter().flat_map(|chain| &chain.rules);
     let rejecting = rules.filter(|rule| rule.text.contains("@fan_out_port_lost_4 reject")).count();
-    assert_eq!(rejecting, if refused.is_empty() { 0 } else { 2 }, "forwarded and this host's own");
+    assert_eq!(rejecting, 2, "forwarded and this host's own");
+    // A way that is lost or comes back is a change of elements.
+    let before = desired(&model, &slots(&model), &Availability::full()).ruleset;
+    assert!(plan.ruleset.update(&before).is_some());
+    assert!(before.update(&plan.ruleset).is_some());
 }
 
 /// A configuration of any shape that validation accepts.

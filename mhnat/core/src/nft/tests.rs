@@ -3,7 +3,7 @@ use super::*;
 fn example() -> Ruleset {
     Ruleset {
         table: Table::Inet,
-        sets: vec![Set { name: "on".into(), key: "ifname", elements: vec!["\"eth0\"".into()] }],
+        sets: vec![Set::new("on", "ifname", vec!["\"eth0\"".into()])],
         sticky: Vec::new(),
         maps: vec![Map {
             name: "by".into(),
@@ -116,7 +116,7 @@ fn a_replacement_keeps_shared_base_chains_and_removes_the_rest() {
 #[case::prefix("ipv6_addr", "2001:db8::/32", true)]
 #[case::name("ifname", "\"eth0-1\"", false)]
 fn ranges_and_prefixes_need_a_flag(#[case] key: &'static str, #[case] element: &str, #[case] interval: bool) {
-    let set = Set { name: "s".into(), key, elements: vec![element.into()] };
+    let set = Set::new("s", key, vec![element.into()]);
     let elements = vec![(element.into(), "accept".into())];
     let map = Map { name: "m".into(), key, value: "verdict", elements };
     for text in [set_text(&set), map_text(&map)] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Map, Ruleset, Set, Table, flags_text};
+use super::{Map, Ruleset, Set, Table, is_interval};
 
 impl Ruleset {
     /// One transaction that turns `present` into this ruleset by adding and deleting elements of sets and maps;
@@ -13,12 +13,8 @@ impl Ruleset {
     /// Its cost follows the number of elements that differ, so it is what a change of state takes, such as an
     /// uplink that goes. It trusts that `present` is what the kernel has, where a replacement trusts nobody.
     pub fn update(&self, present: &Self) -> Option<String> {
-        let same_sets = same(&present.sets, &self.sets, |it| {
-            (&it.name, it.key, "", flags_text(it.elements.iter().map(String::as_str)))
-        });
-        let same_maps = same(&present.maps, &self.maps, |it| {
-            (&it.name, it.key, it.value, flags_text(it.elements.iter().map(|(key, _)| key.as_str())))
-        });
+        let same_sets = present.sets.iter().map(declaration).eq(self.sets.iter().map(declaration));
+        let same_maps = present.maps.iter().map(map_declaration).eq(self.maps.iter().map(map_declaration));
         let same_chains = present.chains == self.chains;
         if present.table != self.table
             || present.sticky != self.sticky
@@ -55,13 +51,12 @@ impl Ruleset {
     }
 }
 
-/// Whether both have the same declarations: name, types and flags.
-fn same<'a, T>(
-    present: &'a [T],
-    wanted: &'a [T],
-    declaration: impl Fn(&'a T) -> (&'a String, &'static str, &'static str, &'static str),
-) -> bool {
-    present.iter().map(&declaration).eq(wanted.iter().map(&declaration))
+fn declaration(set: &Set) -> (&str, &str, bool) {
+    (&set.name, set.key, set.interval)
+}
+
+fn map_declaration(map: &Map) -> (&str, &str, &str, bool) {
+    (&map.name, map.key, map.value, map.elements.iter().any(|(key, _)| is_interval(key)))
 }
 
 /// What only the first has, and what only the second has.

@@ -74,11 +74,11 @@ pub(super) fn to_servers(it: &Loop) -> Vec<Rule> {
 
 /// What becomes of what the servers send.
 pub(super) fn add(part: &mut Part, context: &Context<'_>, it: &Loop) {
-    part.sets.push(Set {
-        name: "loop_ports".to_owned(),
-        key: "inet_service",
-        elements: it.ports.iter().map(ToString::to_string).collect(),
-    });
+    part.sets.push(Set::new(
+        "loop_ports",
+        "inet_service",
+        it.ports.iter().map(ToString::to_string).collect(),
+    ));
     // Conntrack would take it for a connection to the client, and give it another port.
     part.raw_prerouting.push(rule(
         format!("iifname {} notrack", quoted(LOOP_IN)),

@@ -6,11 +6,7 @@ use crate::nft::{Chain, Rule};
 fn ruleset(set: &[u8], map: &[(u8, u8)]) -> Ruleset {
     Ruleset {
         table: Table::Inet,
-        sets: vec![Set {
-            name: "on".into(),
-            key: "mark",
-            elements: set.iter().map(ToString::to_string).collect(),
-        }],
+        sets: vec![Set::new("on", "mark", set.iter().map(ToString::to_string).collect())],
         maps: vec![Map {
             name: "by".into(),
             key: "mark",
@@ -46,7 +42,7 @@ fn another_rule_or_type_or_map_needs_a_replacement() {
     let mut fewer = old.clone();
     fewer.maps.clear();
     let mut interval = old.clone();
-    interval.sets.iter_mut().for_each(|set| set.elements.push("2-3".into()));
+    interval.sets.iter_mut().for_each(|set| set.interval = true);
     for new in [chain, kind, value, fewer, interval] {
         assert_eq!(new.update(&old), None);
     }
