@@ -28,6 +28,7 @@ pub mod model;
 pub mod mtu;
 pub mod name;
 pub mod nft;
+pub mod rehome;
 pub mod render;
 pub mod resolve;
 pub mod routing;

@@ -83,6 +83,20 @@ pub struct Uplink {
     /// Destinations that use it while it can carry packets, each of a family that it has a leg of, and none
     /// of length 0. Where two uplinks share one, both have a metric.
     pub prefixes: BTreeSet<IpNet>,
+    /// What becomes of its connections when it is lost.
+    pub on_loss: FlowFate,
+    /// What becomes of those that went elsewhere meanwhile when it is back.
+    pub on_return: FlowFate,
+}
+
+/// What becomes of connections when the state of an uplink changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowFate {
+    /// They keep the uplink that they have.
+    Stay,
+    /// They begin anew, by the uplink that a new one would take.
+    Rehome,
 }
 
 /// What a DHCP client, a PPP daemon or router advertisements give to the kernel, and not the file to us.

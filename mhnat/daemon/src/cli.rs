@@ -27,6 +27,7 @@ Examples:
   sudo mhnat apply /etc/mhnat.toml         make it so; again after every change of file or links
   sudo mhnat apply --confirm 30s x.toml    the same, and back after 30 s, unless I can still reach you and say
   sudo mhnat confirm                       that I want to keep it
+  sudo mhnat run /etc/mhnat.toml           make it so, and keep it so while links come and go
   sudo mhnat status                        which uplinks are usable? does the kernel still hold what was applied?
   mhnat explain gw.toml --in lan0 --from 10.0.0.2:5000 --to 192.0.2.80:443/tcp
                                            where would this go, and why?
@@ -88,6 +89,20 @@ pub(crate) enum Command {
         /// taken back even when this terminal is gone.
         #[arg(long, value_name = "TIME", value_parser = time)]
         confirm: Option<Duration>,
+        #[command(flatten)]
+        state: StateDir,
+        #[command(flatten)]
+        nft: Nft,
+    },
+    /// Apply, and stay: whenever links, addresses, routes, rules or tables change, make it right again, and let the
+    /// connections of a lost uplink begin anew by another. SIGHUP reads the file again; SIGTERM ends it and leaves
+    /// everything in place.
+    Run {
+        /// The configuration file.
+        config: PathBuf,
+        /// Take everything back at the end, as `mhnat down` does.
+        #[arg(long)]
+        down_on_exit: bool,
         #[command(flatten)]
         state: StateDir,
         #[command(flatten)]

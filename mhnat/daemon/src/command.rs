@@ -10,6 +10,7 @@ mod down;
 mod explain;
 mod generate;
 mod plan;
+mod run;
 mod status;
 
 use std::future::Future;
@@ -37,6 +38,15 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<Outcome, Failure
         }
         Command::Apply { config, confirm, state, nft } => {
             block_on(apply::run(config, *confirm, &state.state_dir, nft.nft.as_ref(), terminal)).map(done)
+        }
+        Command::Run { config, down_on_exit, state, nft } => {
+            let options = run::Options {
+                config,
+                state_dir: &state.state_dir,
+                nft: nft.nft.as_ref(),
+                down_on_exit: *down_on_exit,
+            };
+            block_on(run::run(&options, terminal)).map(done)
         }
         Command::Confirm { state } => block_on(confirm::confirm(&state.state_dir, terminal)).map(done),
         Command::Rollback { state, nft } => {

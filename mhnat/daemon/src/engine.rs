@@ -4,8 +4,10 @@
 //! kernel tells it, so that they also repair what a killed run left behind.
 
 mod apply;
+mod change;
 mod down;
 mod interrupt;
+mod keep;
 mod observe;
 mod restore;
 mod status;
@@ -21,6 +23,7 @@ use mhnat_core::name::UplinkName;
 
 pub(crate) use self::apply::apply;
 pub(crate) use self::down::down;
+pub(crate) use self::keep::{Keeper, Transition, Turn};
 pub(crate) use self::observe::compare;
 pub(crate) use self::restore::roll_back;
 pub(crate) use self::status::{Status, UplinkStatus, status};

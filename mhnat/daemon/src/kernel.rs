@@ -5,7 +5,9 @@
 
 mod batch;
 mod conntrack;
+mod events;
 mod flows;
+mod forget;
 mod host;
 mod links;
 mod lookup;
@@ -24,11 +26,13 @@ use mhnat_core::family::Family;
 use mhnat_core::host::Host;
 use mhnat_core::link::Links;
 use mhnat_core::name::IfName;
+use mhnat_core::rehome::Sweep;
 use mhnat_core::routing::{Destination, Route};
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use thiserror::Error;
 
+pub(crate) use self::events::Events;
 pub(crate) use self::flows::flows;
 pub(crate) use self::links::Counters;
 use crate::failure::{Exit, Failure, with_causes};
@@ -238,6 +242,11 @@ impl Kernel {
     /// The entry of one connection.
     pub(crate) fn connection(&self, tuple: Tuple, protocol: Protocol) -> Result<Option<Entry>, KernelError> {
         conntrack::find(tuple, protocol)
+    }
+
+    /// Forgets the connections that a sweep takes, and says how many they were.
+    pub(crate) fn forget(sweep: &Sweep) -> Result<u64, KernelError> {
+        forget::forget(sweep)
     }
 
     /// Does the steps in order, and says what was refused.

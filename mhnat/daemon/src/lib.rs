@@ -17,6 +17,7 @@ mod failure;
 mod fault;
 mod kernel;
 mod nft;
+mod notify;
 mod state;
 #[expect(unsafe_code, reason = "calls into a library of C; nothing else in this crate may be unsafe")]
 mod sys;

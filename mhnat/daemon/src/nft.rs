@@ -147,7 +147,19 @@ impl Nft {
 
     /// What stands in our tables now; nothing of those that do not exist.
     pub(crate) fn inventories() -> Result<Inventories, NftError> {
+        Self::inventories_at().map(|(inventories, _)| inventories)
+    }
+
+    /// What stands in our tables now, with the generation of the kernel's tables.
+    pub(crate) fn inventories_at() -> Result<(Inventories, u32), NftError> {
         fault::point("list our tables").and_then(|()| tables::inventories()).map_err(NftError::Read)
+    }
+
+    /// The generation of the kernel's tables: every transaction of anybody raises it by one.
+    pub(crate) fn generation() -> Result<u32, NftError> {
+        fault::point("ask for the generation")
+            .and_then(|()| tables::current_generation())
+            .map_err(NftError::Read)
     }
 
     /// Our tables as nft prints them.
@@ -186,10 +198,20 @@ impl Nft {
     }
 }
 
+/// Whether an event of the kernel tells of a table of ours.
+pub(crate) fn is_about_ours(message: &[u8]) -> bool {
+    tables::is_about_ours(message)
+}
+
 /// Loads one ruleset: the program, where it has been started for that.
 pub(crate) struct Loader(Option<Waiting>);
 
 impl Loader {
+    /// One that starts when there is something to load.
+    pub(crate) const fn later() -> Self {
+        Self(None)
+    }
+
     /// Executes commands in one transaction: all of them take effect at one moment, or none.
     pub(crate) async fn load(self, nft: &Nft, commands: &str) -> Result<(), NftError> {
         match self.0 {

@@ -78,7 +78,9 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         let text = with_causes(&error);
         match &error {
-            StateError::Busy { .. } => Self::new(Exit::Failed, text).hint("wait until it has ended"),
+            StateError::Busy { .. } => Self::new(Exit::Failed, text).hint(
+                "wait until it has ended; if it is `mhnat run`, SIGHUP has it read its file again, and SIGTERM ends it",
+            ),
             StateError::File { source, .. }
                 if matches!(
                     source.kind(),
@@ -264,23 +266,25 @@ impl StateDir {
 
     /// Remembers, and does not return before it is on disk.
     pub(crate) fn write(&self, state: &State) -> Result<(), StateError> {
-        let (new, path) = (self.path.join("state.json.new"), file(&self.path));
-        let fail = |source| StateError::File { verb: "write", path: path.clone(), source };
-        let text = serde_json::to_vec_pretty(state).map_err(io::Error::from).map_err(fail)?;
+        self.prepare(state)?.commit()
+    }
+
+    /// Brings to disk what is to be remembered once it is so.
+    pub(crate) fn prepare(&self, state: &State) -> Result<Prepared<'_>, StateError> {
+        let new = self.path.join("state.json.new");
         let write = || {
+            let text = serde_json::to_vec_pretty(state)?;
             fault::point("create the new state")?;
             let mut file = File::create(&new)?;
             fault::point("write the new state")?;
             file.write_all(&text)?;
             fault::point("sync the new state")?;
-            file.sync_all()?;
-            // Whoever reads sees the old file or the new one, whole.
-            fault::point("rename the new state")?;
-            fs::rename(&new, &path)?;
-            fault::point("sync the state directory")?;
-            File::open(&self.path)?.sync_all()
+            file.sync_all()
         };
-        write().map_err(fail)
+        match write() {
+            Ok(()) => Ok(Prepared { directory: &self.path, new }),
+            Err(source) => Err(StateError::File { verb: "write", path: file(&self.path), source }),
+        }
     }
 
     /// Forgets.
@@ -292,6 +296,28 @@ impl StateDir {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A state on disk that does not count yet. The next one takes its place.
+#[derive(Debug)]
+pub(crate) struct Prepared<'d> {
+    directory: &'d Path,
+    new: PathBuf,
+}
+
+impl Prepared<'_> {
+    /// From now on it is what is remembered.
+    pub(crate) fn commit(self) -> Result<(), StateError> {
+        let path = file(self.directory);
+        let replace = || {
+            // Whoever reads sees the old file or the new one, whole.
+            fault::point("rename the new state")?;
+            fs::rename(&self.new, &path)?;
+            fault::point("sync the state directory")?;
+            File::open(self.directory)?.sync_all()
+        };
+        replace().map_err(|source| StateError::File { verb: "write", path: path.clone(), source })
     }
 }
 
@@ -323,22 +349,30 @@ fn read(directory: &Path) -> Result<Memory, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Memory::default()),
         Err(source) => return Err(StateError::File { verb: "read", path, source }),
     };
-    let header: Header = match serde_json::from_slice(&bytes) {
-        Ok(header) => header,
-        Err(source) => return Err(StateError::Content { path, source }),
-    };
     let here = Host::current()?;
-    if header.host.as_ref().is_some_and(|host| host.boot != here.boot) {
+    let state: State = match serde_json::from_slice(&bytes) {
+        Ok(state) => state,
+        Err(source) => {
+            // Perhaps it is of another boot or another version, and none of our business.
+            return match serde_json::from_slice(&bytes) {
+                Ok(Header { host: Some(host), .. }) if host.boot != here.boot => {
+                    Ok(Memory { state: None, stale: true })
+                }
+                Ok(Header { version, .. }) if version != VERSION => {
+                    Err(StateError::Version { path, found: version })
+                }
+                _ => Err(StateError::Content { path, source }),
+            };
+        }
+    };
+    if state.host.boot != here.boot {
         return Ok(Memory { state: None, stale: true });
     }
-    if header.version != VERSION {
-        return Err(StateError::Version { path, found: header.version });
+    if state.version != VERSION {
+        return Err(StateError::Version { path, found: state.version });
     }
-    if header.host.is_some_and(|host| host.namespace != here.namespace) {
+    if state.host.namespace != here.namespace {
         return Err(StateError::Namespace { path });
     }
-    match serde_json::from_slice(&bytes) {
-        Ok(state) => Ok(Memory { state: Some(state), stale: false }),
-        Err(source) => Err(StateError::Content { path, source }),
-    }
+    Ok(Memory { state: Some(state), stale: false })
 }

@@ -45,6 +45,11 @@ fn default_routes_lead_where_the_ruleset_translates() {
 }
 
 #[test]
+fn the_daemon_follows_links_and_file() {
+    passes("run", include_str!("kernel/run.sh"));
+}
+
+#[test]
 fn dynamic_uplinks_follow_what_the_kernel_was_told() {
     passes("dynamic", include_str!("kernel/dynamic.sh"));
 }

@@ -141,6 +141,17 @@ pub(super) struct Uplink {
     #[serde(default)]
     #[schemars(with = "String", example = &"za.txt")]
     pub(super) prefixes_file: Option<Spanned<String>>,
+    /// What becomes of its connections when it can carry no packets any more and another uplink can: "rehome" has
+    /// them begin anew by the other, "stay" has them wait for this one. Without it: "rehome". `mhnat run` does it.
+    #[serde(default)]
+    #[schemars(with = "String", example = &"rehome")]
+    pub(super) on_loss: Option<Spanned<String>>,
+    /// What becomes of the connections that went elsewhere for want of this uplink when it can carry packets again:
+    /// "stay" leaves them where they are, "rehome" has them begin anew by this one. Without it: "stay". `mhnat run`
+    /// does it.
+    #[serde(default)]
+    #[schemars(with = "String", example = &"stay")]
+    pub(super) on_return: Option<Spanned<String>>,
 }
 
 /// A dummy address for one way to a far host.

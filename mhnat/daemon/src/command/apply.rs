@@ -25,9 +25,9 @@ pub(super) async fn run(
     let Loaded { model, config } = config::load_whole(path, terminal)?;
     let (loader, nft) = nft?;
     let dir = StateDir::lock(state_dir)?;
-    confirm::settle(&dir, &nft, terminal).await?;
+    let state = confirm::settle(&dir, &nft, terminal).await?;
     let Done { nft_rules, policy_rules, routes, sysctls, unusable, lacking_gateway } =
-        engine::apply(&model, config, time, &dir, &nft, loader).await?;
+        engine::apply(&model, config, state, time, &dir, &nft, loader).await?;
     for (name, family, reason) in unusable {
         terminal.warn(
             &format!("uplink {name} is not usable for {family}: {reason}"),

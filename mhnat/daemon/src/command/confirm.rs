@@ -51,9 +51,16 @@ fn waiting(dir: &StateDir) -> Result<(State, Box<Unconfirmed>), Failure> {
 }
 
 /// Before an apply: a change that waits is not to be covered by another. One that nobody is left to take back
-/// is taken back now, as was promised.
-pub(super) async fn settle(dir: &StateDir, nft: &Nft, terminal: &mut Terminal) -> Result<(), Failure> {
-    let Some(change) = dir.read()?.state.and_then(|state| state.unconfirmed) else { return Ok(()) };
+/// is taken back now, as was promised. Gives what is remembered then.
+pub(super) async fn settle(
+    dir: &StateDir,
+    nft: &Nft,
+    terminal: &mut Terminal,
+) -> Result<Option<State>, Failure> {
+    let state = dir.read()?.state;
+    let Some(change) = state.as_ref().and_then(|state| state.unconfirmed.as_ref()) else {
+        return Ok(state);
+    };
     if engine::alive(dir.path()) {
         let now = engine::boot_time(Duration::ZERO)?;
         let left = super::status::seconds(Duration::from_millis(change.deadline.saturating_sub(now)));
@@ -69,7 +76,7 @@ pub(super) async fn settle(dir: &StateDir, nft: &Nft, terminal: &mut Terminal) -
          been rolled back now",
         None,
     );
-    Ok(())
+    Ok(dir.read()?.state)
 }
 
 /// Leaves the session; the part before the runtime starts.

@@ -11,7 +11,7 @@ use mhnat_core::model::Model;
 use mhnat_core::nft::{Inventories, inventories};
 use mhnat_core::resolve::resolve;
 use mhnat_core::slot::Slots;
-use mhnat_core::sysctl::{self as settings, Surroundings, SysctlPlan};
+use mhnat_core::sysctl::{self as settings, Surroundings, SysctlPlan, Values};
 
 use crate::failure::Failure;
 use crate::kernel::{Devices, Kernel};
@@ -22,42 +22,97 @@ use crate::sysctl;
 /// How long duplicate address detection is waited for. It takes one to two seconds by default (RFC 4862).
 const DETECTION: Duration = Duration::from_secs(3);
 
-/// The way from what there is to what there should be.
+/// What there is, and what there should be instead.
 #[derive(Debug)]
-pub(super) struct Prospect {
+pub(super) struct Picture {
     /// The model with what the links say of its dynamic uplinks.
     pub(super) model: Model,
     pub(super) devices: Devices,
     pub(super) availability: Availability,
-    pub(super) former: Former,
     /// The tables as they are now, by names.
     pub(super) tables: Inventories,
-    /// Whether somebody else has changed them since it was applied.
-    pub(super) altered: bool,
+    /// The generation of the kernel's tables at that moment.
+    pub(super) generation: u32,
+    /// Rules and routes of ours as they are now.
+    pub(super) routing: Routing,
     pub(super) slots: Slots,
     pub(super) desired: Desired,
-    /// The tables of the desired state as text.
-    pub(super) text: String,
     /// What stands under the names of our devices now.
     pub(super) present: Present,
     /// The way to the devices that there should be.
     pub(super) pairs: device::Steps,
+    /// The settings that matter as they are now.
+    pub(super) values: Values,
     pub(super) sysctls: SysctlPlan,
 }
 
-impl Prospect {
+impl Picture {
     pub(super) fn wanted(&self) -> Routing {
         Routing { rules: self.desired.rules.clone(), routes: self.desired.routes.clone() }
     }
 
+    /// Of what the links are now, taken by [`links`].
+    pub(super) async fn take(
+        (devices, model, availability): (Devices, Model, Availability),
+        state: Option<&State>,
+        kernel: &Kernel,
+    ) -> Result<Self, Failure> {
+        let (tables, generation) = Nft::inventories_at()?;
+        let around = Surroundings {
+            interfaces: devices.names.clone(),
+            advertised: kernel.advertised(&devices).await?,
+        };
+        let (known_slots, kept) =
+            state.map(|state| (state.slots.clone(), state.kept.clone())).unwrap_or_default();
+        let names = model.uplinks.iter().map(|uplink| &uplink.name);
+        let slots = Slots::allocate(names, &known_slots, model.mask.capacity());
+        let desired = desired(&model, &slots, &availability);
+        let present = Kernel::present(&devices)?;
+        // Before anything is changed: a device of somebody else is neither used nor removed.
+        let pairs = device::steps(&present, &desired.devices)?;
+        let mut keys = settings::relevant(&desired.sysctls, &around);
+        keys.extend(kept.keys().cloned());
+        let values = sysctl::read(&keys)?;
+        let sysctls = settings::plan(&desired.sysctls, &around, &values, &kept);
+        let routing = kernel.routing(&devices).await?;
+        Ok(Self {
+            model,
+            devices,
+            availability,
+            tables,
+            generation,
+            routing,
+            slots,
+            desired,
+            present,
+            pairs,
+            values,
+            sysctls,
+        })
+    }
+}
+
+/// A picture with all that it takes to come back to what there was.
+#[derive(Debug)]
+pub(super) struct Prospect {
+    pub(super) picture: Picture,
+    pub(super) former: Former,
+    /// Whether somebody else has changed the tables since they were applied.
+    pub(super) altered: bool,
+    /// The tables of the desired state as text.
+    pub(super) text: String,
+}
+
+impl Prospect {
     pub(super) fn changes(&self) -> Changes {
+        let Picture { routing, desired: _, present, pairs, sysctls, values, .. } = &self.picture;
         let kept = self.former.state.as_ref().map(|state| state.kept.clone()).unwrap_or_default();
-        let present = self.former.ruleset.as_deref().unwrap_or_default();
+        let ruleset = self.former.ruleset.as_deref().unwrap_or_default();
         Changes { altered: self.altered, ..Changes::default() }
-            .ruleset(present, &self.text)
-            .devices(&self.pairs, &self.present)
-            .routing(&self.former.routing, &self.wanted())
-            .sysctls(&self.sysctls, &self.former.values, &kept)
+            .ruleset(ruleset, &self.text)
+            .devices(pairs, present)
+            .routing(routing, &self.picture.wanted())
+            .sysctls(sysctls, values, &kept)
     }
 }
 
@@ -67,45 +122,22 @@ pub(super) async fn observe(
     kernel: &Kernel,
     nft: &Nft,
 ) -> Result<Prospect, Failure> {
-    let tables = Nft::inventories()?;
-    let (devices, model, availability) = settled(model, kernel).await?;
-    let around =
-        Surroundings { interfaces: devices.names.clone(), advertised: kernel.advertised(&devices).await? };
-    let (known_slots, kept) =
-        state.as_ref().map(|state| (state.slots.clone(), state.kept.clone())).unwrap_or_default();
-    let names = model.uplinks.iter().map(|uplink| &uplink.name);
-    let slots = Slots::allocate(names, &known_slots, model.mask.capacity());
-    let desired = desired(&model, &slots, &availability);
-    let present = Kernel::present(&devices)?;
-    // Before anything is changed: a device of somebody else is neither used nor removed.
-    let pairs = device::steps(&present, &desired.devices)?;
-    let mut keys = settings::relevant(&desired.sysctls, &around);
-    keys.extend(kept.keys().cloned());
-    let values = sysctl::read(&keys)?;
-    let sysctls = settings::plan(&desired.sysctls, &around, &values, &kept);
+    let picture = Picture::take(settled(model, kernel).await?, state.as_ref(), kernel).await?;
     let applied = state.as_ref().and_then(|state| state.applied.as_ref()).map(|it| it.ruleset.clone());
     let (ruleset, altered) = match applied {
-        text if tables.is_empty() => (None, text.is_some_and(|text| !text.is_empty())),
-        Some(text) if inventories(&text) == tables => (Some(text), false),
+        text if picture.tables.is_empty() => (None, text.is_some_and(|text| !text.is_empty())),
+        Some(text) if inventories(&text) == picture.tables => (Some(text), false),
         text => (Some(nft.listing().await?), text.is_some()),
     };
-    let routing = kernel.routing(&devices).await?;
-    let former = Former { state, ruleset, devices: present.pairs.clone(), routing, values };
-    let text = desired.ruleset_text();
-    Ok(Prospect {
-        model,
-        devices,
-        availability,
-        former,
-        tables,
-        altered,
-        slots,
-        desired,
-        text,
-        present,
-        pairs,
-        sysctls,
-    })
+    let former = Former {
+        state,
+        ruleset,
+        devices: picture.present.pairs.clone(),
+        routing: picture.routing.clone(),
+        values: picture.values.clone(),
+    };
+    let text = picture.desired.ruleset_text();
+    Ok(Prospect { picture, former, altered, text })
 }
 
 /// The links and what they say of dynamic uplinks, once no address of ours is waiting for duplicate address

@@ -19,12 +19,12 @@ use super::KernelError;
 const GET: u16 = 1 << 8 | 1;
 const NLM_F_REQUEST: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
-const NLA_F_NESTED: u16 = 0x8000;
+pub(super) const NLA_F_NESTED: u16 = 0x8000;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
-const CTA_TUPLE_ORIG: u16 = 1;
-const CTA_TUPLE_REPLY: u16 = 2;
-const CTA_MARK: u16 = 8;
+pub(super) const CTA_TUPLE_ORIG: u16 = 1;
+pub(super) const CTA_TUPLE_REPLY: u16 = 2;
+pub(super) const CTA_MARK: u16 = 8;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
@@ -32,7 +32,7 @@ const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
 /// Both headers: of netlink, and of netfilter's own.
-const HEADERS: usize = 16 + 4;
+pub(super) const HEADERS: usize = 16 + 4;
 
 /// The entry that a packet with these ends belongs to, whichever side began.
 pub(super) fn find(tuple: Tuple, protocol: Protocol) -> Result<Option<Entry>, KernelError> {
@@ -56,7 +56,7 @@ pub(super) fn find(tuple: Tuple, protocol: Protocol) -> Result<Option<Entry>, Ke
     }
 }
 
-fn attribute(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(super) fn attribute(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
     out.extend(length.to_ne_bytes());
     out.extend(kind.to_ne_bytes());
@@ -111,24 +111,26 @@ fn parse(answer: &[u8]) -> Answer {
         let code = answer.get(16..20).map_or(0, |it| i32::from_ne_bytes([it[0], it[1], it[2], it[3]]));
         return Answer::Error(Errno::from_raw(-code));
     }
-    let entry = answer.get(HEADERS..).and_then(|body| {
-        let mut mark = 0;
-        let (mut original, mut reply) = (None, None);
-        for (kind, value) in attributes(body) {
-            match kind {
-                CTA_TUPLE_ORIG => original = tuple(value),
-                CTA_TUPLE_REPLY => reply = tuple(value),
-                CTA_MARK => mark = value.try_into().map_or(0, u32::from_be_bytes),
-                _ => {}
-            }
+    answer.get(HEADERS..).and_then(entry).map_or(Answer::Error(Errno::EBADMSG), Answer::Entry)
+}
+
+/// The entry that these attributes tell of.
+pub(super) fn entry(body: &[u8]) -> Option<Entry> {
+    let mut mark = 0;
+    let (mut original, mut reply) = (None, None);
+    for (kind, value) in attributes(body) {
+        match kind {
+            CTA_TUPLE_ORIG => original = tuple(value),
+            CTA_TUPLE_REPLY => reply = tuple(value),
+            CTA_MARK => mark = value.try_into().map_or(0, u32::from_be_bytes),
+            _ => {}
         }
-        Some(Entry { original: original?, reply: reply?, mark })
-    });
-    entry.map_or(Answer::Error(Errno::EBADMSG), Answer::Entry)
+    }
+    Some(Entry { original: original?, reply: reply?, mark })
 }
 
 /// The attributes one after the other; what is cut off ends them.
-fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     let mut found = Vec::new();
     while let Some(&[a, b, c, d]) = bytes.first_chunk::<4>() {
         let length = usize::from(u16::from_ne_bytes([a, b]));

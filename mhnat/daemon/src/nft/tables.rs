@@ -50,8 +50,8 @@ pub(super) fn probe() -> io::Result<()> {
     generation(&open()?).map(drop)
 }
 
-/// What stands in our tables that exist, all at one moment.
-pub(super) fn inventories() -> io::Result<Inventories> {
+/// What stands in our tables that exist, all at one moment, and the generation of that moment.
+pub(super) fn inventories() -> io::Result<(Inventories, u32)> {
     let socket = open()?;
     for _ in 0..ATTEMPTS {
         let before = generation(&socket)?;
@@ -65,10 +65,22 @@ pub(super) fn inventories() -> io::Result<Inventories> {
         };
         // Every transaction of anybody raises the number.
         if generation(&socket)? == before {
-            return Ok(found);
+            return Ok((found, before));
         }
     }
     Err(io::Error::other("other programs change their tables too fast"))
+}
+
+/// The number that every transaction of anybody raises by one.
+pub(super) fn current_generation() -> io::Result<u32> {
+    generation(&open()?)
+}
+
+/// Whether an event tells of a table of ours.
+pub(super) fn is_about_ours(message: &[u8]) -> bool {
+    let kind = half(message, 4).unwrap_or_default();
+    kind & 0xff00 == SUBSYSTEM
+        && text(message.get(BODY..).unwrap_or_default(), NFTA_OF_TABLE) == Some(NAME.as_bytes())
 }
 
 fn open() -> io::Result<Socket> {

@@ -49,7 +49,7 @@ mhnat down
 [ "$(mhnat status)" = "nothing is applied" ] || fail "$(mhnat status)"
 
 # Killed in the middle: nft is called to load the ruleset, and for nothing before.
-wrap 'kill -9 $PPID; exit 1'
+wrap 'cat >/dev/null; kill -9 $PPID; exit 1'
 status=0
 mhnat apply other.toml --nft /run/nft 2>/run/said >&2 || status=$?
 [ $status = 137 ] || fail "exit $status"

@@ -6,14 +6,15 @@ use std::ops::Range;
 
 use toml::Spanned;
 
+use super::super::Named;
 use super::super::raw::{self, OneOrMany};
-use super::super::{Named, words::nearest};
+use super::super::words::{alternatives, nearest};
 use super::addresses::{Placed, address, is_link_local, some_words, words};
 use super::{prefixes, sources};
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
-use crate::model::{Dynamic, Leg, Source, Uplink};
+use crate::model::{Dynamic, FlowFate, Leg, Source, Uplink};
 use crate::mtu::Mtu;
 use crate::name::{IfName, NameError, UplinkName};
 use crate::routing::priority::MAX_ADDRESSES;
@@ -139,7 +140,10 @@ fn uplink(
     let mtu = raw.mtu.as_ref().and_then(|it| mtu(it, &addresses, found));
     let given = prefixes::prefixes(raw, &legs, named, found);
     let prefixes = given.iter().map(|it| it.net).collect();
-    let uplink = Uplink { name: name?, interface: interface?, metric, weight, mtu, legs, dynamic, prefixes };
+    let on_loss = raw.on_loss.as_ref().and_then(|it| fate(it, found)).unwrap_or(FlowFate::Rehome);
+    let on_return = raw.on_return.as_ref().and_then(|it| fate(it, found)).unwrap_or(FlowFate::Stay);
+    let (name, interface) = (name?, interface?);
+    let uplink = Uplink { name, interface, metric, weight, mtu, legs, dynamic, prefixes, on_loss, on_return };
     Some(Known { uplink, addresses, gateways, prefixes: given })
 }
 
@@ -165,6 +169,21 @@ fn complain<T: std::str::FromStr<Err = NameError>>(
             found.push(Diagnostic::new(title, text.span(), error.to_string()).hint(hint));
         })
         .ok()
+}
+
+fn fate(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<FlowFate> {
+    const WORDS: [(&str, FlowFate); 2] = [("rehome", FlowFate::Rehome), ("stay", FlowFate::Stay)];
+    let word = text.get_ref().as_str();
+    let known = WORDS.iter().find(|(known, _)| *known == word);
+    if known.is_none() {
+        let words = || WORDS.iter().map(|(known, _)| *known);
+        let expected = format!("expected {}", alternatives(words()));
+        let label = nearest(word, words()).map_or(expected, |meant| format!("perhaps `{meant}` was meant"));
+        found.push(Diagnostic::new(format!("connections do not {word:?}"), text.span(), label).hint(
+            "`stay` keeps their uplink; `rehome` has them begin anew by the uplink that a new one takes",
+        ));
+    }
+    known.map(|(_, fate)| *fate)
 }
 
 /// What stands for whatever the kernel was told by others.

@@ -1,0 +1,178 @@
+//! Which tracked connections begin anew when an uplink is lost or comes back.
+//!
+//! The kernel decides for each connection once: its uplink, its source. When the uplink is lost, whoever sends on it
+//! goes nowhere for as long as it keeps sending. Forgetting the connection makes its next packet the first of another,
+//! which takes the uplink that is right now. Only where there is one, and only those connections are forgotten whose
+//! uplink was chosen here: who asked an address of ours knows that address, and goes on asking it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::explain::Entry;
+use crate::family::Family;
+use crate::link::Availability;
+use crate::mark::MarkMask;
+use crate::model::{FlowFate, Leg, Model, Source, Uplink};
+use crate::name::UplinkName;
+use crate::slot::Slots;
+
+/// The connections that are to be forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sweep {
+    leaving: Vec<Leaving>,
+    mask: u32,
+    /// Whether every connection has the mark of its uplink.
+    marked: bool,
+    /// Where a connection that goes there was not sent by choice: addresses of ours, and fan-outs by one uplink.
+    bound: BTreeSet<IpAddr>,
+}
+
+/// One family of an uplink that connections are to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Leaving {
+    uplink: UplinkName,
+    family: Family,
+    mark: u32,
+    sources: Vec<(IpAddr, IpAddr)>,
+    /// Whether only those leave that have one of these sources.
+    by_source: bool,
+    /// Destinations that go on using it.
+    keeps: Vec<ipnet::IpNet>,
+}
+
+impl Sweep {
+    /// What is to leave the uplinks that carry nothing now. `seen` has their addresses as they were when they did.
+    pub fn of_loss(model: &Model, seen: &Model, slots: &Slots, now: &Availability) -> Self {
+        let lost = legs(model).filter(|(uplink, family, _)| {
+            uplink.on_loss == FlowFate::Rehome
+                && !now.usable(uplink, *family)
+                && model.uplinks.iter().any(|other| takes_any(other, *family, now))
+        });
+        let leaving = lost.filter_map(|(uplink, family, leg)| {
+            let leg = seen.uplink(&uplink.name).and_then(|it| it.legs.get(&family)).unwrap_or(leg);
+            leaving(model.mask, slots, uplink, family, leg, false)
+        });
+        Self::new(model, seen, leaving.collect())
+    }
+
+    /// What is to leave the uplinks that stood in for those that have come back.
+    pub fn of_return(model: &Model, slots: &Slots, before: &Availability, now: &Availability) -> Self {
+        let back: Vec<(u32, Family)> = legs(model)
+            .filter(|(uplink, family, _)| {
+                uplink.on_return == FlowFate::Rehome
+                    && now.usable(uplink, *family)
+                    && !before.usable(uplink, *family)
+            })
+            .filter_map(|(uplink, family, _)| Some((uplink.metric?, family)))
+            .collect();
+        let stood_in = legs(model).filter(|(uplink, family, _)| {
+            uplink.metric.is_some_and(|own| back.iter().any(|(metric, of)| of == family && *metric < own))
+        });
+        let leaving = stood_in
+            .filter_map(|(uplink, family, leg)| leaving(model.mask, slots, uplink, family, leg, true))
+            .collect();
+        Self::new(model, model, leaving)
+    }
+
+    /// What has a source that its uplink had before and has no more, although it carries packets: a renewed lease, a
+    /// new PPP session. The kernel forgets some of these itself, but none on a point-to-point link, where it compares
+    /// the peer's address (`masq_device_event()` in net/netfilter/nf_nat_masquerade.c).
+    pub fn of_change(before: &Model, model: &Model, slots: &Slots, now: &Availability) -> Self {
+        let leaving = legs(model)
+            .filter(|(uplink, family, leg)| leg.source == Source::Masquerade && now.usable(uplink, *family))
+            .filter_map(|(uplink, family, leg)| {
+                let old = before.uplink(&uplink.name)?.legs.get(&family)?;
+                let gone = old.addresses.iter().filter(|it| !leg.addresses.contains(it));
+                let sources: Vec<_> = gone.map(|it| (*it, *it)).collect();
+                let leaving = leaving(model.mask, slots, uplink, family, leg, false)?;
+                (!sources.is_empty()).then_some(Leaving { sources, by_source: true, ..leaving })
+            });
+        Self::new(model, model, leaving.collect())
+    }
+
+    fn new(model: &Model, seen: &Model, leaving: Vec<Leaving>) -> Self {
+        if leaving.is_empty() {
+            return Self::default();
+        }
+        let own = [model, seen].into_iter().flat_map(legs).flat_map(|(_, _, leg)| leg.addresses.iter());
+        let fixed = model.fan_outs.iter().filter(|it| it.uplink.is_some()).map(|it| &it.dummy);
+        let bound = own.chain(fixed).copied().collect();
+        Self { leaving, mask: model.mask.bits(), marked: model.pinning, bound }
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.leaving.is_empty()
+    }
+
+    /// The uplinks that connections leave.
+    pub fn uplinks(&self) -> impl Iterator<Item = (&UplinkName, Family)> {
+        self.leaving.iter().map(|it| (&it.uplink, it.family))
+    }
+
+    /// The mark and its mask that all of them have, where only one uplink is left and each connection has a mark.
+    pub fn only_mark(&self) -> Option<(u32, u32)> {
+        let first = self.leaving.first().filter(|it| self.marked && !it.by_source)?;
+        self.leaving.iter().all(|it| it.mark == first.mark).then_some((first.mark, self.mask))
+    }
+
+    /// Whether this connection is one of them.
+    pub fn takes(&self, entry: &Entry) -> bool {
+        let (original, reply) = (entry.original, entry.reply);
+        let to = original.destination.address;
+        let family = Family::of(to);
+        if self.bound.contains(&to) {
+            return false;
+        }
+        let mark = entry.mark & self.mask;
+        self.leaving
+            .iter()
+            .filter(|it| it.family == family && !it.keeps.iter().any(|net| net.contains(&to)))
+            .any(|it| {
+                let translated = reply.destination.address;
+                (mark == it.mark && !it.by_source)
+                    || ((mark == 0 || it.by_source)
+                        && translated != original.source.address
+                        && it.sources.iter().any(|(first, last)| (*first..=*last).contains(&translated)))
+            })
+    }
+}
+
+fn legs(model: &Model) -> impl Iterator<Item = (&Uplink, Family, &Leg)> {
+    model
+        .uplinks
+        .iter()
+        .flat_map(|uplink| uplink.legs.iter().map(move |(family, leg)| (uplink, *family, leg)))
+}
+
+/// Whether what nobody sent anywhere may leave by this uplink now.
+fn takes_any(uplink: &Uplink, family: Family, now: &Availability) -> bool {
+    uplink.metric.is_some() && now.usable(uplink, family)
+}
+
+fn leaving(
+    mask: MarkMask,
+    slots: &Slots,
+    uplink: &Uplink,
+    family: Family,
+    leg: &Leg,
+    usable: bool,
+) -> Option<Leaving> {
+    let sources = match leg.source {
+        Source::Unchanged => Vec::new(),
+        Source::Masquerade => leg.addresses.iter().map(|it| (*it, *it)).collect(),
+        Source::Fixed(address) => vec![(address, address)],
+        Source::Pool { first, last } => vec![(first, last)],
+    };
+    Some(Leaving {
+        uplink: uplink.name.clone(),
+        family,
+        mark: mask.mark(slots.get(&uplink.name)?)?.bits(),
+        sources,
+        by_source: false,
+        keeps: if usable { uplink.prefixes.iter().copied().collect() } else { Vec::new() },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+use rstest::rstest;
+
+use super::*;
+use crate::config;
+use crate::explain::{Endpoint, Tuple};
+use crate::link::{Link, Links};
+
+const TWO: &str = r#"
+pinning = true
+
+[[uplink]]
+name = "cable"
+interface = "eth0"
+address = ["198.51.100.2", "2001:db8:1::2"]
+gateway = ["198.51.100.1", "2001:db8:1::1"]
+source = "masquerade"
+metric = 10
+on-return = "rehome"
+
+[[uplink]]
+name = "radio"
+interface = "eth1"
+address = "203.0.113.2"
+gateway = "203.0.113.1"
+source = "203.0.113.2"
+metric = 20
+prefixes = ["192.0.2.128/25"]
+
+[[fan-out]]
+dummy = "192.0.2.1"
+to = "192.0.2.80"
+uplink = "cable"
+"#;
+
+const CABLE: u32 = 0x100;
+const RADIO: u32 = 0x200;
+
+fn model(text: &str) -> Model {
+    config::read(text.as_bytes()).unwrap()
+}
+
+fn slots(model: &Model) -> Slots {
+    Slots::allocate(model.uplinks.iter().map(|uplink| &uplink.name), &Slots::default(), 250)
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// What the links allow when these interfaces have a carrier.
+fn with(model: &Model, carriers: &[&str]) -> Availability {
+    let links: Links = model
+        .uplinks
+        .iter()
+        .map(|uplink| {
+            let link = Link {
+                up: true,
+                carrier: carriers.contains(&uplink.interface.as_str()),
+                addresses: uplink.legs.values().flat_map(|leg| leg.addresses.iter().copied()).collect(),
+                ..Link::default()
+            };
+            (uplink.interface.clone(), link)
+        })
+        .collect();
+    Availability::observe(model, &links)
+}
+
+fn entry(from: &str, to: &str, as_source: &str, mark: u32) -> Entry {
+    let end = |address: &str, port| Endpoint { address: ip(address), port: Some(port) };
+    Entry {
+        original: Tuple { source: end(from, 5000), destination: end(to, 80) },
+        reply: Tuple { source: end(to, 80), destination: end(as_source, 5000) },
+        mark,
+    }
+}
+
+fn names(sweep: &Sweep) -> Vec<String> {
+    sweep.uplinks().map(|(name, family)| format!("{name} {family}")).collect()
+}
+
+#[test]
+fn a_lost_uplink_is_left_where_another_can_be_taken() {
+    let model = model(TWO);
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    // Nothing else carries IPv6.
+    assert_eq!(names(&sweep), ["cable IPv4"]);
+    assert_eq!(sweep.only_mark(), Some((CABLE, 0xff00)));
+}
+
+#[rstest]
+#[case::nothing_is_lost(&["eth0", "eth1"])]
+#[case::nothing_is_left(&[])]
+fn nobody_leaves(#[case] carriers: &[&str]) {
+    let model = model(TWO);
+    assert!(Sweep::of_loss(&model, &model, &slots(&model), &with(&model, carriers)).is_empty());
+}
+
+#[test]
+fn who_stays_stays() {
+    let model = model(&TWO.replace("on-return = \"rehome\"", "on-loss = \"stay\""));
+    assert!(Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"])).is_empty());
+}
+
+#[rstest]
+#[case::sent_by_choice("10.0.0.7", "192.0.2.9", "198.51.100.2", CABLE, true)]
+#[case::with_others_bits("10.0.0.7", "192.0.2.9", "198.51.100.2", CABLE | 0x8_0000, true)]
+#[case::by_the_other("10.0.0.7", "192.0.2.9", "203.0.113.2", RADIO, false)]
+#[case::asked_from_outside("192.0.2.9", "198.51.100.2", "192.0.2.9", CABLE, false)]
+#[case::a_fan_out_has_one_way("10.0.0.7", "192.0.2.1", "198.51.100.2", CABLE, false)]
+#[case::among_neighbours("10.0.0.7", "10.0.0.8", "10.0.0.7", 0, false)]
+#[case::born_before_pinning("10.0.0.7", "192.0.2.9", "198.51.100.2", 0, true)]
+#[case::another_family("fd00::7", "2001:db8:9::9", "2001:db8:1::2", CABLE, false)]
+fn what_leaves_a_lost_uplink(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] source: &str,
+    #[case] mark: u32,
+    #[case] leaves: bool,
+) {
+    let model = model(TWO);
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    assert_eq!(sweep.takes(&entry(from, to, source, mark)), leaves);
+}
+
+#[rstest]
+#[case::stood_in("10.0.0.7", "192.0.2.9", RADIO, true)]
+#[case::its_own_destination("10.0.0.7", "192.0.2.200", RADIO, false)]
+#[case::asked_there("192.0.2.9", "203.0.113.2", RADIO, false)]
+#[case::already_back("10.0.0.7", "192.0.2.9", CABLE, false)]
+fn what_goes_back(#[case] from: &str, #[case] to: &str, #[case] mark: u32, #[case] goes: bool) {
+    let model = model(TWO);
+    let (before, now) = (with(&model, &["eth1"]), with(&model, &["eth0", "eth1"]));
+    let sweep = Sweep::of_return(&model, &slots(&model), &before, &now);
+    assert_eq!(names(&sweep), ["radio IPv4"]);
+    assert_eq!(sweep.takes(&entry(from, to, "203.0.113.2", mark)), goes);
+}
+
+#[test]
+fn an_uplink_that_was_there_calls_nobody_back() {
+    let model = model(TWO);
+    let both = with(&model, &["eth0", "eth1"]);
+    assert!(Sweep::of_return(&model, &slots(&model), &both, &both).is_empty());
+    // Nor does one that is less preferred than what is used.
+    let cable = with(&model, &["eth0"]);
+    assert!(Sweep::of_return(&model, &slots(&model), &cable, &both).is_empty());
+}
+
+#[test]
+fn without_marks_the_source_tells() {
+    let model = model(&TWO.replace("pinning = true", "pinning = false"));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    assert_eq!(sweep.only_mark(), None);
+    assert!(sweep.takes(&entry("10.0.0.7", "192.0.2.9", "198.51.100.2", 0)));
+    assert!(!sweep.takes(&entry("10.0.0.7", "192.0.2.9", "203.0.113.2", 0)));
+    // What this host sends itself has its source from its route, and is not translated.
+    assert!(!sweep.takes(&entry("198.51.100.2", "192.0.2.9", "198.51.100.2", 0)));
+}
+
+#[test]
+fn a_new_address_ends_what_has_the_old_one() {
+    let before = model(TWO);
+    let after = model(&TWO.replace("198.51.100.2", "198.51.100.77"));
+    let sweep = Sweep::of_change(&before, &after, &slots(&after), &with(&after, &["eth0", "eth1"]));
+    assert_eq!(names(&sweep), ["cable IPv4"]);
+    assert!(sweep.takes(&entry("10.0.0.7", "192.0.2.9", "198.51.100.2", CABLE)));
+    assert!(!sweep.takes(&entry("10.0.0.7", "192.0.2.9", "198.51.100.77", CABLE)));
+    assert!(!sweep.takes(&entry("10.0.0.7", "192.0.2.9", "203.0.113.2", RADIO)));
+    assert!(Sweep::of_change(&after, &after, &slots(&after), &with(&after, &["eth0", "eth1"])).is_empty());
+}

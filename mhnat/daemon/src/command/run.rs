@@ -1,0 +1,219 @@
+//! `mhnat run`: stay, and keep it so.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+use mhnat_core::model::Model;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use super::check::count;
+use super::config::{self, Loaded};
+use super::confirm;
+use crate::engine::{self, Keeper, Transition, Turn};
+use crate::failure::{Exit, Failure};
+use crate::kernel::Events;
+use crate::nft::{Choice, Nft};
+use crate::notify::Notify;
+use crate::state::StateDir;
+use crate::terminal::Terminal;
+
+/// When connections are looked for once more.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// When a change that failed is tried again, at first and at last.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// More changes than this in a second, none of which a link has caused, are another program's work against ours.
+const STRIFE: usize = 10;
+const PEACE: Duration = Duration::from_secs(1);
+
+/// What `run` was asked for.
+pub(super) struct Options<'a> {
+    pub(super) config: &'a Path,
+    pub(super) state_dir: &'a Path,
+    pub(super) nft: Option<&'a Choice>,
+    pub(super) down_on_exit: bool,
+}
+
+pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Result<(), Failure> {
+    let Loaded { model, config } = config::load_whole(options.config, terminal)?;
+    let nft = match options.nft {
+        // Element by element in a kept context where that is possible.
+        None => Nft::find(Some(&Choice::Library)).or_else(|_| Nft::find(None)),
+        named => Nft::find(named),
+    }?;
+    let dir = StateDir::lock(options.state_dir)?;
+    let state = confirm::settle(&dir, &nft, terminal).await?;
+    // Before the first look, so that nothing is missed after it.
+    let mut watch = Watch { events: Events::subscribe()?, signals: Signals::new()? };
+    let notify = Notify::from_environment();
+    let mut log = Log { terminal, warned: None };
+    let mut keeper = Keeper::new(model, config, state, &dir, &nft)?;
+    // The first time, whatever is wrong ends the program: somebody is there to read it.
+    let turn = keeper.turn(&watch.events).await?;
+    log.turn(&turn);
+    notify.ready("keeping it so");
+
+    let mut service = Service { keeper: &mut keeper, options, notify: &notify, log: &mut log, due: None };
+    service.due = turn.again.then(|| Instant::now() + AGAIN);
+    let outcome = service.serve(&mut watch).await;
+    notify.stopping();
+    outcome?;
+    if options.down_on_exit {
+        engine::down(&dir, &nft).await?;
+        terminal.print("taken back\n");
+    }
+    Ok(())
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let open = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::new(Exit::Cannot, format!("cannot receive signals: {error}")))
+        };
+        Ok(Self {
+            hangup: open(SignalKind::hangup())?,
+            terminate: open(SignalKind::terminate())?,
+            interrupt: open(SignalKind::interrupt())?,
+        })
+    }
+}
+
+struct Watch {
+    events: Events,
+    signals: Signals,
+}
+
+struct Service<'s, 'k, 't> {
+    keeper: &'s mut Keeper<'k>,
+    options: &'s Options<'s>,
+    notify: &'s Notify,
+    log: &'s mut Log<'t>,
+    /// When there is a turn even if nothing happens.
+    due: Option<Instant>,
+}
+
+impl Service<'_, '_, '_> {
+    /// Until a signal ends it.
+    async fn serve(&mut self, watch: &mut Watch) -> Result<(), Failure> {
+        let Watch { events, signals } = watch;
+        let mut retry = RETRY.0;
+        let mut changes: VecDeque<Instant> = VecDeque::new();
+        loop {
+            let due = self.due;
+            tokio::select! {
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.hangup.recv() => self.reload(),
+                () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {}
+                happened = events.next() => if happened.tables { self.keeper.doubt() },
+            }
+            self.due = None;
+            let turn = match self.keeper.turn(events).await {
+                Ok(turn) => turn,
+                Err(failure) => {
+                    self.log.failed(&failure, retry);
+                    self.notify.status(&failure.message);
+                    self.due = Some(Instant::now() + retry);
+                    retry = (retry * 2).min(RETRY.1);
+                    continue;
+                }
+            };
+            retry = RETRY.0;
+            self.log.turn(&turn);
+            self.due = turn.again.then(|| Instant::now() + AGAIN);
+            if turn.changed && turn.transitions.is_empty() {
+                let now = Instant::now();
+                changes.push_back(now);
+                changes.retain(|it| now.duration_since(*it) < PEACE);
+                if changes.len() > STRIFE {
+                    self.log.strife();
+                    tokio::time::sleep(PEACE).await;
+                }
+            }
+        }
+    }
+
+    /// A file with mistakes changes nothing.
+    fn reload(&mut self) {
+        self.notify.reloading();
+        match config::load_whole(self.options.config, self.log.terminal) {
+            Ok(Loaded { model, config }) => {
+                self.log.line(&format!("read {} again: {}", config.path.display(), contents(&model)));
+                self.keeper.reconfigure(model, config);
+                self.notify.ready("keeping it so");
+            }
+            Err(failure) => {
+                self.log.terminal.fail(&failure);
+                self.log.line("the configuration before stays in force");
+                self.notify.ready(&format!("the configuration before stays in force: {}", failure.message));
+            }
+        }
+    }
+}
+
+fn contents(model: &Model) -> String {
+    let Model { uplinks, fan_outs, forwards, .. } = model;
+    let parts = [(uplinks.len(), "uplink"), (fan_outs.len(), "fan-out"), (forwards.len(), "forward")];
+    let parts: Vec<_> = parts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| count(number, what))
+        .collect();
+    parts.join(", ")
+}
+
+/// What is told of what happens, a line each; a service manager adds the time.
+struct Log<'t> {
+    terminal: &'t mut Terminal,
+    /// What was last warned of, which is not repeated while it lasts.
+    warned: Option<String>,
+}
+
+impl Log<'_> {
+    fn line(&mut self, line: &str) {
+        self.terminal.print(&format!("{line}\n"));
+    }
+
+    fn turn(&mut self, turn: &Turn) {
+        let Turn { transitions, changed, forgotten, took, again: _ } = turn;
+        self.warned = None;
+        for Transition { uplink, family, unusable } in transitions {
+            match unusable {
+                None => self.line(&format!("uplink {uplink} carries {family}")),
+                Some(why) => self.line(&format!("uplink {uplink} does not carry {family}: {why}")),
+            }
+        }
+        if *changed {
+            self.line(&format!("in force after {:.1} ms", took.as_secs_f64() * 1e3));
+        }
+        if *forgotten > 0 {
+            let number = usize::try_from(*forgotten).unwrap_or(usize::MAX);
+            self.line(&format!("{} begin anew", count(number, "connection")));
+        }
+    }
+
+    fn failed(&mut self, failure: &Failure, retry: Duration) {
+        if self.warned.as_ref() != Some(&failure.message) {
+            let hint = format!("tried again in {} ms, and whenever something changes", retry.as_millis());
+            self.terminal.warn(&failure.message, Some(failure.hint.as_deref().unwrap_or(&hint)));
+            self.warned = Some(failure.message.clone());
+        }
+    }
+
+    fn strife(&mut self) {
+        self.terminal.warn(
+            "another program keeps changing what mhnat has put into the kernel",
+            Some("`mhnat audit` names those that manage rules, routes or nft tables"),
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! Staying right: what `mhnat run` does whenever the kernel tells that something has changed.
+//!
+//! What has changed does not matter, only what is: links, tables, rules and routes are looked at again, and what
+//! differs from what they should be is mended. So events may be lost, come in any order, or be our own. What is known
+//! beforehand is what our tables hold, so that a change of state costs the elements that differ and not a reload; as
+//! soon as anybody else touches them they are loaded anew.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use mhnat_core::converge;
+use mhnat_core::family::Family;
+use mhnat_core::link::{Availability, Unusable};
+use mhnat_core::model::Model;
+use mhnat_core::name::UplinkName;
+use mhnat_core::nft::{Inventories, Ruleset, replacement};
+use mhnat_core::rehome::Sweep;
+
+use super::change::Change;
+use super::observe::{Picture, links};
+use crate::failure::Failure;
+use crate::kernel::{Events, Kernel};
+use crate::nft::{Loader, Nft};
+use crate::state::{Applied, Config, State, StateDir};
+
+/// What is kept right, and what is known of it.
+pub(crate) struct Keeper<'a> {
+    dir: &'a StateDir,
+    nft: &'a Nft,
+    kernel: Kernel,
+    model: Model,
+    config: Config,
+    state: State,
+    /// What our tables hold; nothing while that is in doubt.
+    loaded: Option<Loaded>,
+    /// How it was at the last turn.
+    last: Option<Last>,
+    /// What was looked for among the connections, and is once more: one may have been on its way when the state changed.
+    again: Vec<Sweep>,
+}
+
+struct Loaded {
+    ruleset: Ruleset,
+    bridge: Ruleset,
+    inventories: Inventories,
+}
+
+struct Last {
+    /// With the addresses that dynamic uplinks had.
+    model: Model,
+    availability: Availability,
+}
+
+/// One leg of an uplink can carry packets, or cannot any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transition {
+    pub(crate) uplink: UplinkName,
+    pub(crate) family: Family,
+    /// Why not; nothing when it can.
+    pub(crate) unusable: Option<Unusable>,
+}
+
+/// What one look has led to.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) transitions: Vec<Transition>,
+    /// Whether anything was changed.
+    pub(crate) changed: bool,
+    /// Connections that begin anew.
+    pub(crate) forgotten: u64,
+    /// From the first look to the last change, without the look at what it did.
+    pub(crate) took: Duration,
+    /// Whether another turn is due soon even if nothing happens.
+    pub(crate) again: bool,
+}
+
+impl<'a> Keeper<'a> {
+    /// Knows nothing yet: the first turn loads everything, in the place of what there is.
+    pub(crate) fn new(
+        model: Model,
+        config: Config,
+        state: Option<State>,
+        dir: &'a StateDir,
+        nft: &'a Nft,
+    ) -> Result<Self, Failure> {
+        let state = state.map_or_else(State::new, Ok)?;
+        let (kernel, again) = (Kernel::open()?, Vec::new());
+        Ok(Self { dir, nft, kernel, model, config, state, loaded: None, last: None, again })
+    }
+
+    /// From the next turn on, this is how it should be.
+    pub(crate) fn reconfigure(&mut self, model: Model, config: Config) {
+        self.model = model;
+        self.config = config;
+    }
+
+    /// Somebody has touched our tables.
+    pub(crate) fn doubt(&mut self) {
+        self.loaded = None;
+    }
+
+    /// Looks, and mends.
+    pub(crate) async fn turn(&mut self, events: &Events) -> Result<Turn, Failure> {
+        let begun = Instant::now();
+        let seen = links(&self.model, &self.kernel).await?;
+        let picture = Picture::take(seen, Some(&self.state), &self.kernel).await?;
+        let commands = self.commands(&picture);
+        let mut turn = Turn { transitions: self.transitions(&picture), ..Turn::default() };
+        if self.lacks(&picture, &commands) {
+            turn.changed = true;
+            turn.again |= self.change(&picture, &commands, events).await?;
+        }
+        turn.took = begun.elapsed();
+        let sweeps = self.sweeps(&picture, !turn.transitions.is_empty());
+        for sweep in self.again.drain(..).chain(sweeps.iter().cloned()) {
+            turn.forgotten += Kernel::forget(&sweep)?;
+        }
+        turn.again |= !sweeps.is_empty();
+        self.again = sweeps;
+        self.last = Some(Last { model: picture.model, availability: picture.availability });
+        Ok(turn)
+    }
+
+    /// What turns our tables into what they should be, as little as is known to be enough.
+    fn commands(&self, picture: &Picture) -> String {
+        let desired = &picture.desired;
+        let known = self.loaded.as_ref().filter(|it| it.inventories == picture.tables);
+        let elements = known.and_then(|it| {
+            let ruleset = desired.ruleset.update(&it.ruleset)?;
+            Some(ruleset + &desired.bridge.update(&it.bridge)?)
+        });
+        elements.unwrap_or_else(|| replacement(&picture.tables, &desired.ruleset_text()))
+    }
+
+    /// Whether anything is not as it should be, or not remembered.
+    fn lacks(&self, picture: &Picture, commands: &str) -> bool {
+        let Picture { pairs, sysctls, routing, slots, .. } = picture;
+        let remembered = self.state.applied.as_ref().is_some_and(|it| it.config == self.config);
+        !commands.is_empty()
+            || !remembered
+            || self.state.slots != *slots
+            || converge::steps(routing, &picture.wanted()) != converge::Steps::default()
+            || !(pairs.first.is_empty() && pairs.last.is_empty())
+            || !(sysctls.open.is_empty() && sysctls.forward.is_empty() && sysctls.obsolete.is_empty())
+    }
+
+    /// Does what is lacking, and remembers it. Whether it is in doubt what our tables hold then.
+    async fn change(&mut self, picture: &Picture, commands: &str, events: &Events) -> Result<bool, Failure> {
+        let Picture { sysctls, slots, desired, .. } = picture;
+        // What `down` needs is on disk before it is needed. A flap needs nothing that is not there already.
+        let mut next = self.state.clone();
+        next.kept.extend(sysctls.keep.clone());
+        if next.slots != *slots {
+            (next.slots, next.applied) = (slots.clone(), None);
+        }
+        if next != self.state {
+            self.dir.write(&next)?;
+            self.state = next;
+        }
+        let (kernel, nft) = (&self.kernel, self.nft);
+        let change = Change { kernel, nft, picture, commands, loading: Cell::new(false) };
+        let outcome = change.forward(Loader::later(), &self.state.kept, || ()).await;
+        if let Err(failure) = outcome {
+            self.loaded = None;
+            return Err(failure);
+        }
+        if !commands.is_empty() {
+            // What has come by now tells of our own change, as long as it is the only one.
+            let ours = Nft::generation()?;
+            events.forget_tables();
+            let alone = ours == picture.generation.wrapping_add(1) && Nft::generation()? == ours;
+            self.loaded = alone.then(|| Loaded {
+                ruleset: desired.ruleset.clone(),
+                bridge: desired.bridge.clone(),
+                inventories: desired.inventories(),
+            });
+        }
+        self.state.kept.retain(|key, _| !sysctls.obsolete.contains(key));
+        self.state.applied = Some(Applied {
+            config: self.config.clone(),
+            ruleset: desired.ruleset_text(),
+            devices: desired.devices.clone(),
+            routing: picture.wanted(),
+        });
+        self.dir.write(&self.state)?;
+        Ok(self.loaded.is_none())
+    }
+
+    fn transitions(&self, picture: &Picture) -> Vec<Transition> {
+        let why = |name: &UplinkName, family: Family| {
+            picture.availability.unusable().find(|it| it.0 == name && it.1 == family).map(|it| it.2)
+        };
+        let legs = picture
+            .model
+            .uplinks
+            .iter()
+            .flat_map(|uplink| uplink.legs.keys().map(move |family| (uplink, *family)));
+        legs.filter(|(uplink, family)| {
+            let before = self.last.as_ref().map(|it| it.availability.usable(uplink, *family));
+            before != Some(picture.availability.usable(uplink, *family))
+        })
+        .map(|(uplink, family)| Transition {
+            uplink: uplink.name.clone(),
+            family,
+            unusable: why(&uplink.name, family),
+        })
+        .collect()
+    }
+
+    fn sweeps(&self, picture: &Picture, other: bool) -> Vec<Sweep> {
+        let Picture { model, slots, availability: now, .. } = picture;
+        let mut sweeps = Vec::new();
+        if other {
+            let seen = self.last.as_ref().map_or(model, |it| &it.model);
+            sweeps.push(Sweep::of_loss(model, seen, slots, now));
+        }
+        if let Some(last) = &self.last {
+            sweeps.push(Sweep::of_change(&last.model, model, slots, now));
+            if other {
+                sweeps.push(Sweep::of_return(model, slots, &last.availability, now));
+            }
+        }
+        sweeps.retain(|it| !it.is_empty());
+        sweeps
+    }
+}

@@ -1,0 +1,207 @@
+//! What the kernel tells of its own accord: that links, addresses, rules, routes or nft tables have changed
+//! (rtnetlink(7); linux/netfilter/nf_tables.h).
+//!
+//! An event says that it is time to look again, and nothing else: one that is lost in a full socket buffer says the
+//! same. So little of it is read, only what tells that it cannot concern us.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+
+use mhnat_core::routing::PROTOCOL;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::{AsyncSocket as _, SocketAddr, TokioSocket};
+use nix::sys::socket::MsgFlags;
+
+use super::KernelError;
+use crate::nft::is_about_ours;
+
+/// Groups of rtnetlink (linux/rtnetlink.h): links, addresses, routes, rules and settings of both families. Of settings
+/// the kernel tells those that are about forwarding and reverse paths, which are ours.
+const ROUTE_GROUPS: [u32; 9] = [
+    1,  // RTNLGRP_LINK
+    5,  // RTNLGRP_IPV4_IFADDR
+    7,  // RTNLGRP_IPV4_ROUTE
+    8,  // RTNLGRP_IPV4_RULE
+    9,  // RTNLGRP_IPV6_IFADDR
+    11, // RTNLGRP_IPV6_ROUTE
+    19, // RTNLGRP_IPV6_RULE
+    24, // RTNLGRP_IPV4_NETCONF
+    25, // RTNLGRP_IPV6_NETCONF
+];
+/// `NFNLGRP_NFTABLES` (linux/netfilter/nfnetlink.h).
+const NFT_GROUP: u32 = 7;
+
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+/// Bytes of `struct nlmsghdr`.
+const HEADER: usize = 16;
+
+/// Room for a datagram of events, in bytes: the kernel sends each object in one of its own.
+const DATAGRAM: usize = 32 << 10;
+
+/// What has happened since it was asked last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Happened {
+    /// Something about links, addresses, rules or routes that may concern us.
+    pub(crate) network: bool,
+    /// Something in a table of ours, by whomever.
+    pub(crate) tables: bool,
+}
+
+/// Both subscriptions, for the network namespace of the process.
+pub(crate) struct Events {
+    route: Subscription,
+    nft: Subscription,
+}
+
+impl Events {
+    /// From now on, nothing is missed.
+    pub(crate) fn subscribe() -> Result<Self, KernelError> {
+        let open = |protocol, groups, counts| {
+            Subscription::open(protocol, groups, counts).map_err(KernelError::Open)
+        };
+        Ok(Self {
+            route: open(NETLINK_ROUTE, &ROUTE_GROUPS, may_concern_us)?,
+            nft: open(NETLINK_NETFILTER, &[NFT_GROUP], is_about_ours)?,
+        })
+    }
+
+    /// Waits until something has happened, and gives all that has by then.
+    pub(crate) async fn next(&mut self) -> Happened {
+        loop {
+            let Self { route, nft } = self;
+            let first = poll_fn(|context| {
+                let (network, tables) = (route.poll(context), nft.poll(context));
+                match (network, tables) {
+                    (Poll::Pending, Poll::Pending) => Poll::Pending,
+                    (network, tables) => Poll::Ready(Happened {
+                        network: network == Poll::Ready(true),
+                        tables: tables == Poll::Ready(true),
+                    }),
+                }
+            })
+            .await;
+            let network = route.drain() | first.network;
+            let tables = nft.drain() | first.tables;
+            if network || tables {
+                return Happened { network, tables };
+            }
+        }
+    }
+
+    /// Takes what has come of the tables until now for known.
+    pub(crate) fn forget_tables(&self) {
+        self.nft.drain();
+    }
+}
+
+/// A socket that has joined groups, and which of their messages count.
+struct Subscription {
+    socket: TokioSocket,
+    counts: fn(&[u8]) -> bool,
+}
+
+impl Subscription {
+    fn open(protocol: isize, groups: &[u32], counts: fn(&[u8]) -> bool) -> io::Result<Self> {
+        let mut socket = TokioSocket::new(protocol)?;
+        socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
+        for group in groups {
+            socket.socket_mut().add_membership(*group)?;
+        }
+        Ok(Self { socket, counts })
+    }
+
+    /// Reads one datagram when there is one, and says whether it counts.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let mut datagram = Vec::with_capacity(DATAGRAM);
+        self.socket.poll_recv(context, &mut datagram).map(|outcome| self.judge(outcome.map(|()| datagram)).0)
+    }
+
+    /// Reads all that has come, and says whether any message counts.
+    fn drain(&self) -> bool {
+        let mut any = false;
+        loop {
+            let mut datagram = Vec::with_capacity(DATAGRAM);
+            let outcome = self.socket.socket_ref().recv(&mut datagram, MsgFlags::MSG_DONTWAIT.bits());
+            let (counts, more) = self.judge(outcome.map(|_| datagram));
+            any |= counts;
+            if !more {
+                return any;
+            }
+        }
+    }
+
+    /// Whether what was read counts, and whether there may be more. A message that was lost does count.
+    fn judge(&self, outcome: io::Result<Vec<u8>>) -> (bool, bool) {
+        match outcome {
+            Ok(datagram) => (messages(&datagram).any(self.counts), true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => (false, false),
+                io::ErrorKind::Interrupted => (false, true),
+                // ENOBUFS: the buffer was full. No other error is known.
+                _ => (true, error.raw_os_error() == Some(libc::ENOBUFS)),
+            },
+        }
+    }
+}
+
+/// The messages of a datagram, each with its header; what is cut short ends them.
+fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = usize::try_from(u32::from_ne_bytes(*datagram.first_chunk()?)).ok()?;
+        let message = datagram.get(..length).filter(|it| it.len() >= HEADER)?;
+        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(message)
+    })
+}
+
+/// Of routes, which on some hosts come and go by the thousand, only ours and default routes count.
+fn may_concern_us(message: &[u8]) -> bool {
+    let kind = message.get(4..6).map_or(0, |it| u16::from_ne_bytes([it[0], it[1]]));
+    if !matches!(kind, RTM_NEWROUTE | RTM_DELROUTE) {
+        return true;
+    }
+    // struct rtmsg: family, dst_len, src_len, tos, table, protocol.
+    match message.get(HEADER..) {
+        Some([_, length, _, _, _, protocol, ..]) => *length == 0 || *protocol == PROTOCOL,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend(u32::try_from(HEADER + body.len()).unwrap().to_ne_bytes());
+        out.extend(kind.to_ne_bytes());
+        out.extend([0; 10]);
+        out.extend(body);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out
+    }
+
+    fn route(length: u8, protocol: u8) -> Vec<u8> {
+        message(RTM_NEWROUTE, &[2, length, 0, 0, 254, protocol, 0, 1, 0, 0, 0, 0])
+    }
+
+    #[test]
+    fn routes_of_others_do_not_count_unless_they_are_default_routes() {
+        assert!(!may_concern_us(&route(24, 186)));
+        assert!(may_concern_us(&route(0, 186)));
+        assert!(may_concern_us(&route(24, PROTOCOL)));
+        assert!(may_concern_us(&message(16, &[0; 16])));
+    }
+
+    #[test]
+    fn what_is_cut_short_ends_a_datagram() {
+        let whole = [route(24, 1), route(0, 1)].concat();
+        assert_eq!(messages(&whole).count(), 2);
+        for length in 0..whole.len() {
+            assert!(messages(&whole[..length]).count() < 2);
+        }
+        assert_eq!(messages(&[0; 64]).count(), 0);
+    }
+}
