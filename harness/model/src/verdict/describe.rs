@@ -69,6 +69,7 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
         Action::Subject(SubjectAction::Apply) => "apply the subject".to_owned(),
         Action::Subject(SubjectAction::Reload) => "apply the subject again".to_owned(),
         Action::Subject(SubjectAction::Stop) => "take the subject away".to_owned(),
+        Action::Subject(SubjectAction::Kill) => "kill the subject".to_owned(),
     }
 }
 

@@ -184,6 +184,20 @@ pub enum SubjectAction {
     Reload,
     /// Take it away.
     Stop,
+    /// Kill what stays of it, without a chance to clean up.
+    Kill,
+}
+
+impl SubjectAction {
+    /// The word of the language for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            SubjectAction::Apply => "apply",
+            SubjectAction::Reload => "reload",
+            SubjectAction::Stop => "stop",
+            SubjectAction::Kill => "kill",
+        }
+    }
 }
 
 /// Transport protocols.
