@@ -71,7 +71,8 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
     });
     let built = Instant::now();
     let plan = plan::build(&scenario.topology, scenario.ipv6);
-    let lab = Lab::build(&plan)?;
+    let mut lab = Lab::build(&plan)?;
+    lab.leave_routes_to(scenario.subject.0);
     let capture = Capture::open(&lab).map_err(|error| Failure::Capture(Box::new(error)))?;
     let services = Services::start(&lab, &plan)?;
     emit(Event::LabBuilt {
