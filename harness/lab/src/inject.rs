@@ -54,7 +54,7 @@ impl Injector {
         Self::default()
     }
 
-    /// Sends a frame, with its Ethernet header, out of a node's device.
+    /// Sends a frame, with its Ethernet header, out of a node's device, which is named by its planned index.
     pub fn send(&mut self, lab: &Lab, node: usize, device: u32, frame: &[u8]) -> Result<(), InjectError> {
         let failed = |source| {
             let found = lab.plan().nodes.get(node);
@@ -67,14 +67,16 @@ impl Injector {
         };
         let channel = match self.channels.entry((node, device)) {
             Entry::Occupied(channel) => channel.into_mut(),
-            Entry::Vacant(place) => place.insert(lab.in_node(node, || open(device))?.map_err(failed)?),
+            Entry::Vacant(place) => {
+                place.insert(lab.in_node(node, || open(lab.index_now(device)))?.map_err(failed)?)
+            }
         };
         // A socket remembers that its device went down, and tells whoever uses it next, once: so the second attempt
         // counts (packet_notifier in net/packet/af_packet.c). One whose device was deleted is of no more use.
         if transmit(channel, frame).is_ok() || transmit(channel, frame).is_ok() {
             return Ok(());
         }
-        let fresh = lab.in_node(node, || open(device))?.map_err(failed)?;
+        let fresh = lab.in_node(node, || open(lab.index_now(device)))?.map_err(failed)?;
         self.retired.push(std::mem::replace(channel, fresh));
         transmit(channel, frame).map_err(failed)
     }

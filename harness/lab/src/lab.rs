@@ -7,11 +7,12 @@
 //! - `settle`: the wait until every end passes packets
 //! - `addresses`: addresses, routes, rules and neighbours
 //! - `own`: the wait until nodes know their IPv6 addresses
-//! - `change`: what a scenario does to a link afterwards
+//! - `change`: what a scenario does to a link afterwards; `restore`: a removed device comes back
 //!
 //! The namespace in which the lab is built holds the bridges. It is nobody's node.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::File,
     io,
@@ -20,7 +21,7 @@ use std::{
     sync::Arc,
 };
 
-use harness_model::plan::LabPlan;
+use harness_model::plan::{LabPlan, index_in_life};
 use nix::{
     errno::Errno,
     sched::{CloneFlags, setns},
@@ -36,6 +37,7 @@ mod message;
 mod namespaces;
 mod neighbours;
 mod own;
+mod restore;
 mod settle;
 
 pub use error::LabError;
@@ -47,6 +49,10 @@ pub struct Lab {
     plan: LabPlan,
     nodes: Vec<Node>,
     root: Node,
+    /// How many times devices have been restored, by planned index.
+    lives: BTreeMap<u32, u32>,
+    /// The node whose routes are its own affair once it is built.
+    own_routes: Option<usize>,
 }
 
 /// A network namespace and a socket in it.
@@ -66,7 +72,8 @@ impl Lab {
     /// The calling thread must be the process's only one that makes namespaces meanwhile.
     pub fn build(plan: &LabPlan) -> Result<Self, LabError> {
         let (root, nodes) = namespaces::create(plan)?;
-        let mut lab = Self { plan: plan.clone(), nodes, root };
+        let (lives, own_routes) = (BTreeMap::new(), None);
+        let mut lab = Self { plan: plan.clone(), nodes, root, lives, own_routes };
         lab.lay_cables()?;
         lab.bring_up()?;
         lab.assign()?;
@@ -77,6 +84,16 @@ impl Lab {
     /// What was built.
     pub fn plan(&self) -> &LabPlan {
         &self.plan
+    }
+
+    /// Leaves it to a node to find its routes when one of its devices is restored: it runs what is under test.
+    pub fn leave_routes_to(&mut self, node: usize) {
+        self.own_routes = Some(node);
+    }
+
+    /// The interface index that a device of the plan has now.
+    pub fn index_now(&self, planned: u32) -> u32 {
+        index_in_life(planned, self.lives.get(&planned).copied().unwrap_or(0))
     }
 
     /// Runs a function in a node's network namespace, on this thread, which is back where it was when this returns

@@ -63,12 +63,21 @@ pub enum Event {
     SubjectDriven {
         /// Which test.
         test: TestId,
-        /// `apply`, `reload` or `stop`.
+        /// `apply`, `reload`, `stop` or `kill`.
         action: String,
         /// Every command with what it printed.
         commands: Vec<CommandRun>,
         /// How long it took.
         micros: u64,
+    },
+    /// What a subject that stays printed, at the end of a test that did not pass.
+    SubjectPrinted {
+        /// Which test.
+        test: TestId,
+        /// How it was started.
+        command: String,
+        /// The end of both streams.
+        output: String,
     },
     /// A step was judged.
     StepFinished {

@@ -14,7 +14,7 @@ pub struct Record {
     pub at: Stamp,
     /// Index of the node in the topology.
     pub node: usize,
-    /// Interface index in the node; 1 is the loopback device.
+    /// Interface index in the node, as planned; 1 is the loopback device.
     pub device: u32,
     /// Whether the node sent it.
     pub sent: bool,

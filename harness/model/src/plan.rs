@@ -12,11 +12,13 @@ use serde::Serialize;
 use crate::topology::{Service, Topology};
 
 mod build;
+mod index;
 mod routes;
 #[cfg(test)]
 mod tests;
 
 pub use build::{build, mac};
+pub use index::{index_in_life, planned_index};
 
 /// Everything that is built for a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +27,7 @@ pub struct LabPlan {
     pub ipv6: bool,
     /// Network namespaces, in the order of the topology's nodes.
     pub nodes: Vec<NodePlan>,
-    /// Bridges in the namespace that holds the lab together, one for each link with other than two ends.
+    /// Bridges in the namespace that holds the lab together, one for each link that is not a mere cable.
     pub switches: Vec<Switch>,
     /// veth pairs.
     pub cables: Vec<Cable>,
@@ -57,7 +59,7 @@ pub struct NodePlan {
 pub struct Device {
     /// Interface name.
     pub name: String,
-    /// Interface index, unique in the lab.
+    /// Interface index, unique in the lab; of a device that was restored, that of its first life ([`index_in_life`]).
     pub index: u32,
     /// Index of the topology's link that it is plugged into.
     pub link: usize,
@@ -85,6 +87,13 @@ pub struct Cable {
     pub far: CableEnd,
     /// Bytes.
     pub mtu: u32,
+}
+
+impl Cable {
+    /// The end that is not the device of an index.
+    pub fn other(&self, index: u32) -> &CableEnd {
+        if self.near.index == index { &self.far } else { &self.near }
+    }
 }
 
 /// One end of a veth pair.

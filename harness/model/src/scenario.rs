@@ -119,6 +119,8 @@ pub struct Part {
 pub enum PartKind {
     /// Called with `apply`, `reload` or `stop`.
     Script,
+    /// A script that stays until it is stopped.
+    Daemon,
     /// For `nft -f`.
     Nft,
     /// For `iptables-restore`.
@@ -127,17 +129,36 @@ pub enum PartKind {
     Ip6tables,
     /// For `mhnat apply`.
     Mhnat,
+    /// For `mhnat run`, which stays until it is stopped.
+    MhnatRun,
 }
 
 impl PartKind {
     /// What a machine must offer to apply it.
     pub fn requires(self) -> &'static [Requirement] {
         match self {
-            PartKind::Script => &[],
+            PartKind::Script | PartKind::Daemon => &[],
             PartKind::Nft => &[Requirement::Nft],
             PartKind::Iptables | PartKind::Ip6tables => &[Requirement::Iptables],
-            PartKind::Mhnat => &[Requirement::Mhnat, Requirement::Nft],
+            PartKind::Mhnat | PartKind::MhnatRun => &[Requirement::Mhnat, Requirement::Nft],
         }
+    }
+
+    /// Whether a process of it stays, and can be told to reload, to stop, or be killed.
+    pub fn stays(self) -> bool {
+        match self {
+            PartKind::Daemon | PartKind::MhnatRun => true,
+            PartKind::Script | PartKind::Nft | PartKind::Iptables | PartKind::Ip6tables | PartKind::Mhnat => {
+                false
+            }
+        }
+    }
+}
+
+impl Variant {
+    /// Whether a process of it stays as long as it is in place.
+    pub fn stays(&self) -> bool {
+        self.parts.iter().any(|part| part.kind.stays())
     }
 }
 

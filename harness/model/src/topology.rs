@@ -150,6 +150,15 @@ pub struct Link {
     pub ends: Vec<(NodeId, usize)>,
     /// The member that hosts use as their default gateway, where it was named.
     pub gateway: Option<NodeId>,
+    /// Whether there is a switch even between two ends, so that one of them can be muted.
+    pub switched: bool,
+}
+
+impl Link {
+    /// Whether one cable joins its two ends, so that neither is there without the other.
+    pub fn is_cable(&self) -> bool {
+        self.ends.len() == 2 && !self.switched
+    }
 }
 
 impl Topology {

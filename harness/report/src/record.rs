@@ -27,6 +27,8 @@ pub struct Test {
     pub lab: Option<Lab>,
     /// What was done with the subject, in order.
     pub subject: Vec<Drive>,
+    /// What processes of the subject that stay printed, if the test did not pass.
+    pub printed: Vec<Printed>,
     /// How many steps the scenario has.
     pub planned_steps: usize,
     /// The steps and invariants that were judged, in order.
@@ -47,12 +49,21 @@ pub struct Lab {
 /// One action on the subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Drive {
-    /// `apply`, `reload` or `stop`.
+    /// `apply`, `reload`, `stop` or `kill`.
     pub action: String,
     /// Every command with what it printed.
     pub commands: Vec<CommandRun>,
     /// Microseconds that it took.
     pub micros: u64,
+}
+
+/// What a process of the subject that stays printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Printed {
+    /// How it was started.
+    pub command: String,
+    /// The end of both streams.
+    pub output: String,
 }
 
 impl Test {
@@ -67,6 +78,7 @@ impl Test {
             frames: 0,
             lab: None,
             subject: Vec::new(),
+            printed: Vec::new(),
             planned_steps: 0,
             steps: Vec::new(),
         }
@@ -112,6 +124,10 @@ impl Recorder {
             Event::SubjectDriven { test, action, commands, micros } => {
                 let drive = Drive { action: action.clone(), commands: commands.clone(), micros: *micros };
                 self.of(test).subject.push(drive);
+            }
+            Event::SubjectPrinted { test, command, output } => {
+                let printed = Printed { command: command.clone(), output: output.clone() };
+                self.of(test).printed.push(printed);
             }
             Event::StepFinished { test, step } => self.of(test).steps.push(step.clone()),
             Event::TestFinished { test, outcome, micros, peak_kib, frames } => {

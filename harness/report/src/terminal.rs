@@ -139,6 +139,9 @@ pub fn explain(test: &Test, style: Style) -> String {
     for judged in &test.steps {
         step::step(&mut out, test, judged, style);
     }
+    for printed in &test.printed {
+        step::printed(&mut out, printed, style);
+    }
     if test.planned_steps > test.steps.len() && !matches!(test.result, Outcome::Skipped { .. }) {
         let rest = words::count(test.planned_steps - test.steps.len(), "further step");
         line(&mut out, 0, paint.doubtful(format!("{rest} not reached")));

@@ -104,6 +104,27 @@ fn hostile_texts_stay_text() {
 }
 
 #[test]
+fn what_a_subject_printed_is_told_with_its_test() {
+    let mut events = story(Story::Failed);
+    let test = events::id("seeds/udp-reply", "daemon");
+    let last = events.pop().expect("an end");
+    let Event::TestFinished { test: failed, .. } = &last else { panic!("{last:?}") };
+    let printed = |test, output: &str| Event::SubjectPrinted {
+        test,
+        command: "mhnat run gateway.mhnat.toml".to_owned(),
+        output: output.to_owned(),
+    };
+    events.push(printed(failed.clone(), "ready\n\x1b[31mlink wan0 lost its carrier\n"));
+    events.push(printed(test, "of another test\n"));
+    events.push(last);
+    let text = terminal(Style::default(), &events);
+    assert!(!text.contains("of another test"), "{text}");
+    let told = text.split("the end of what").nth(1).expect("what was printed");
+    assert!(told.starts_with(" mhnat run gateway.mhnat.toml printed\n"), "{told}");
+    assert!(told.contains("  ready\n") && told.contains("  link wan0 lost its carrier\n"), "{told}");
+}
+
+#[test]
 fn nothing_run_is_no_pass() {
     let text = terminal(Style::default(), &run(&[Story::Skipped]));
     assert!(text.contains("NOTHING RAN") && !text.contains("PASSED"), "{text}");

@@ -15,6 +15,7 @@ use harness_model::event::{Event, Outcome, TestId};
 use crate::job::{self, Job};
 
 mod commands;
+mod daemon;
 mod drive;
 mod failure;
 mod mutant;

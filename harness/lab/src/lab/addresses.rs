@@ -25,32 +25,10 @@ impl Lab {
         }
         Ok(())
     }
-
-    /// Gives a node back what the kernel took when one of its devices was set down: the only way to take the carrier
-    /// from the device at the other end of a veth pair. A cut cable costs its far end nothing.
-    pub(super) fn restore(&mut self, node: usize, device: u32) -> Result<(), LabError> {
-        let plan = &self.plan.nodes[node];
-        let of_device = NodePlan {
-            devices: plan.devices.iter().filter(|own| own.index == device).cloned().collect(),
-            routes: plan.routes.iter().filter(|route| route.device == device).cloned().collect(),
-            neighbours: plan.neighbours.iter().filter(|known| known.device == device).cloned().collect(),
-            loopback: Vec::new(),
-            rules: Vec::new(),
-            sysctls: Vec::new(),
-            services: Vec::new(),
-            name: plan.name.clone(),
-        };
-        let batch = batch(&of_device, NLM_F_CREATE | NLM_F_REPLACE);
-        self.nodes[node].send(batch)?;
-        self.own(
-            node,
-            of_device.devices.iter().flat_map(|own| &own.addresses).map(|net| net.addr()).collect(),
-        )
-    }
 }
 
 /// `new` are the flags of what must not be there before.
-fn batch(plan: &NodePlan, new: u16) -> Batch {
+pub(super) fn batch(plan: &NodePlan, new: u16) -> Batch {
     let NodePlan { name: _, sysctls: _, devices, loopback, routes, rules, neighbours, services: _ } = plan;
     let name = |index: u32| {
         devices.iter().find(|device| device.index == index).map_or("?", |device| device.name.as_str())

@@ -8,7 +8,6 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use super::{
     Lab, LabError, Node,
     message::{self, LOOPBACK, Placed},
-    namespaces::LAB,
 };
 use crate::netlink::Batch;
 
@@ -23,18 +22,24 @@ impl Lab {
             batch.push(message::bridge(switch), NEW, format!("add bridge {}", switch.name));
         }
         for cable in &self.plan.cables {
-            let Cable { near, far, mtu } = cable;
-            let near = placed(near, &self.nodes, &self.root.namespace, &self.plan.switches)?;
-            let far = placed(far, &self.nodes, &self.root.namespace, &self.plan.switches)?;
-            let (main, peer) = if near.bridge.is_none() { (far, near) } else { (near, far) };
-            let what = format!("add cable {} - {}", cable.near.name, cable.far.name);
-            batch.push(message::veth(&main, &peer, *mtu), NEW, what);
-            if let Some(bridge) = peer.bridge {
-                let what = format!("make {} a port of its bridge", peer.end.name);
-                batch.push(message::enslave(peer.end.index, bridge), 0, what);
-            }
+            self.lay(cable, &mut batch)?;
         }
-        self.root.netlink.send(batch).map_err(|refusal| LabError::refused(LAB, refusal))
+        self.root.send(batch)
+    }
+
+    /// Adds a cable to a batch for the namespace that holds the lab together.
+    pub(super) fn lay(&self, cable: &Cable, batch: &mut Batch) -> Result<(), LabError> {
+        let Cable { near, far, mtu } = cable;
+        let near = placed(near, &self.nodes, &self.root.namespace, &self.plan.switches)?;
+        let far = placed(far, &self.nodes, &self.root.namespace, &self.plan.switches)?;
+        let (main, peer) = if near.bridge.is_none() { (far, near) } else { (near, far) };
+        let what = format!("add cable {} - {}", cable.near.name, cable.far.name);
+        batch.push(message::veth(&main, &peer, *mtu), NEW, what);
+        if let Some(bridge) = peer.bridge {
+            let what = format!("make {} a port of its bridge", peer.end.name);
+            batch.push(message::enslave(peer.end.index, bridge), 0, what);
+        }
+        Ok(())
     }
 
     /// Brings all near ends up, then all far ends, and waits until every end passes packets.

@@ -1,43 +1,53 @@
 //! What a scenario does to a link.
 
 use harness_model::{
-    plan::{CableEnd, Place},
+    plan::{Cable, CableEnd, Place},
     scenario::LinkAction,
 };
 
-use super::{Lab, LabError, message};
+use super::{
+    Lab, LabError,
+    message::{self, NO_BRIDGE},
+};
 use crate::netlink::Batch;
 
 impl Lab {
-    /// Changes the state of a node's device, or of the far end of its cable. Returns when the kernel has drawn its
-    /// conclusions: carrier is lost or there, and packets pass or do not.
+    /// Changes the state of a node's device, which is named by its planned index, or of the far end of its cable.
+    /// Returns when the kernel has drawn its conclusions: carrier is lost or there, and packets pass or do not.
     pub fn change(&mut self, node: usize, device: u32, action: LinkAction) -> Result<(), LabError> {
         let name = self.node(node)?.name.clone();
         let cable = self.plan.cable_of(device).filter(|cable| {
             [&cable.near, &cable.far].iter().any(|end| end.index == device && end.place == Place::Node(node))
         });
-        let Some(cable) = cable else {
+        let Some(planned) = cable.cloned() else {
             return Err(LabError::NoSuchDevice { node: name, index: device });
         };
-        let (own, other) = match cable.near.index == device {
-            true => (cable.near.clone(), cable.far.clone()),
-            false => (cable.far.clone(), cable.near.clone()),
-        };
+        let Cable { near, far, mtu: _ } = self.now(&planned);
+        let (own, other) = if planned.near.index == device { (near, far) } else { (far, near) };
         match action {
             LinkAction::Cut => self.set(&other, false)?,
             LinkAction::Mend => self.set(&other, true)?,
             LinkAction::Down => self.set(&own, false)?,
             LinkAction::Up => self.set(&own, true)?,
             LinkAction::Remove => return self.remove(&own),
+            LinkAction::Restore => return self.restore(&planned),
+            LinkAction::Mute => return self.connect(&own, &other, false),
+            LinkAction::Unmute => return self.connect(&own, &other, true),
         }
         self.conclude([&own, &other])?;
         match (action, other.place) {
-            (LinkAction::Mend, Place::Node(far)) => self.restore(far, other.index),
+            (LinkAction::Mend, Place::Node(far)) => self.recover(far, planned.other(device).index),
             _ => Ok(()),
         }
     }
 
-    fn set(&mut self, end: &CableEnd, up: bool) -> Result<(), LabError> {
+    /// A cable with the indexes that its ends have now.
+    pub(super) fn now(&self, planned: &Cable) -> Cable {
+        let now = |end: &CableEnd| CableEnd { index: self.index_now(end.index), ..end.clone() };
+        Cable { near: now(&planned.near), far: now(&planned.far), mtu: planned.mtu }
+    }
+
+    pub(super) fn set(&mut self, end: &CableEnd, up: bool) -> Result<(), LabError> {
         let mut batch = Batch::default();
         let what = format!("set {} {}", end.name, if up { "up" } else { "down" });
         batch.push(message::link_up(end.index, up), 0, what);
@@ -49,5 +59,20 @@ impl Lab {
         let mut batch = Batch::default();
         batch.push(message::link_delete(end.index), 0, format!("delete {}", end.name));
         self.namespace_of(end.place).send(batch)
+    }
+
+    /// Connects a device's port with its switch, or takes it out, by which no end sees a change of carrier. A port of no
+    /// switch has no address, so that whatever comes in by it ends there.
+    fn connect(&mut self, own: &CableEnd, port: &CableEnd, connected: bool) -> Result<(), LabError> {
+        let Place::Switch(switch) = port.place else {
+            return Err(LabError::NoSwitch { device: own.name.clone(), other: port.name.clone() });
+        };
+        let found = self.plan.switches.get(switch).map(|switch| switch.index);
+        let bridge =
+            found.ok_or_else(|| LabError::NoSuchSwitch { cable: port.name.clone(), index: switch })?;
+        let (bridge, verb) = if connected { (bridge, "plug") } else { (NO_BRIDGE, "unplug") };
+        let mut batch = Batch::default();
+        batch.push(message::enslave(port.index, bridge), 0, format!("{verb} {}", port.name));
+        self.namespace_of(port.place).send(batch)
     }
 }

@@ -103,6 +103,14 @@ pub enum LabError {
         /// The index that it gave.
         index: usize,
     },
+    /// The device's cable has no switch at its other end.
+    #[error("{device}: it is on a mere cable to {other}, which cannot be muted without a switch in between")]
+    NoSwitch {
+        /// The device.
+        device: String,
+        /// The other end.
+        other: String,
+    },
     /// The plan has no such device.
     #[error("{node}: device {index} has no cable")]
     NoSuchDevice {

@@ -78,7 +78,10 @@ pub(super) fn veth(main: &Placed<'_>, peer: &Placed<'_>, mtu: u32) -> RouteNetli
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Makes a device a port of a bridge.
+/// No bridge, for [`enslave`].
+pub(super) const NO_BRIDGE: u32 = 0;
+
+/// Makes a device a port of a bridge, or of none.
 pub(super) fn enslave(index: u32, bridge: u32) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;

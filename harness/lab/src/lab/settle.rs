@@ -83,8 +83,10 @@ impl Lab {
         }
     }
 
-    /// Whether a node's device is operationally up. A device that does not exist is not.
+    /// Whether a node's device, which is named by its planned index, is operationally up. A device that does not exist
+    /// is not.
     pub fn device_up(&mut self, node: usize, index: u32) -> Result<bool, LabError> {
+        let index = self.index_now(index);
         let node = self.node_mut(node)?;
         match statuses(&mut node.netlink, &[index]) {
             Ok(statuses) => Ok(statuses.iter().all(|status| status.state == State::Up)),

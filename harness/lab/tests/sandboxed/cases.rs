@@ -7,7 +7,7 @@ use harness_model::scenario::LinkAction;
 
 use crate::{Case, plans::*};
 
-pub(crate) const ALL: [Case; 10] = [
+pub(crate) const ALL: [Case; 13] = [
     ("the_file_system_is_read_only", the_file_system_is_read_only),
     ("run_is_private", run_is_private),
     ("processes_outside_are_out_of_sight", processes_outside_are_out_of_sight),
@@ -16,6 +16,9 @@ pub(crate) const ALL: [Case; 10] = [
     ("a_star_comes_up", a_star_comes_up),
     ("links_change", links_change),
     ("a_removed_device_is_gone", a_removed_device_is_gone),
+    ("a_restored_device_has_another_index", a_restored_device_has_another_index),
+    ("what_was_not_removed_is_not_restored", what_was_not_removed_is_not_restored),
+    ("a_mute_link_keeps_its_carrier", a_mute_link_keeps_its_carrier),
     ("a_refusal_names_its_request", a_refusal_names_its_request),
     ("an_unknown_sysctl_is_named", an_unknown_sysctl_is_named),
 ];
@@ -111,6 +114,58 @@ fn a_removed_device_is_gone() {
     assert_eq!(error, "alice: set eth0 up: No such device");
     let error = lab.change(ALICE, BOB_ETH0, LinkAction::Up).unwrap_err().to_string();
     assert_eq!(error, "alice: device 103 has no cable");
+}
+
+fn a_restored_device_has_another_index() {
+    let mut lab = Lab::build(&small()).unwrap();
+    let shown = |lab: &Lab, node: usize, what: &str| {
+        let output = lab.command(node, "/bin/sh").unwrap().args(["-c", what]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let index = "grep -s eth0 /proc/net/if_inet6 | head -1 | cut -d' ' -f2";
+    let routes = "cat /proc/net/route /proc/net/ipv6_route | grep -c eth0";
+    let (before, had) = (shown(&lab, SERVER, index), shown(&lab, SERVER, routes));
+    lab.leave_routes_to(ROUTER);
+    // Either end takes the cable with it, and brings it back.
+    for (node, device) in [(ROUTER, ROUTER_WAN), (SERVER, SERVER_ETH0), (ROUTER, ROUTER_WAN)] {
+        let last = lab.index_now(SERVER_ETH0);
+        lab.change(node, device, LinkAction::Remove).unwrap();
+        assert!(!lab.device_up(ROUTER, ROUTER_WAN).unwrap());
+        assert!(!lab.device_up(SERVER, SERVER_ETH0).unwrap());
+        lab.change(node, device, LinkAction::Restore).unwrap();
+        assert!(lab.device_up(ROUTER, ROUTER_WAN).unwrap());
+        assert!(lab.device_up(SERVER, SERVER_ETH0).unwrap());
+        assert_ne!(lab.index_now(SERVER_ETH0), last);
+        assert_eq!(shown(&lab, SERVER, index), format!("{:02x}", lab.index_now(SERVER_ETH0)));
+        assert_ne!(shown(&lab, SERVER, index), before);
+        assert_eq!(shown(&lab, SERVER, routes), had);
+        let own = shown(&lab, ROUTER, "ip route show dev wan 2>/dev/null || echo unknown");
+        assert!(own == "unknown" || !own.contains("198.51.100.1"), "the router's own affair: {own}");
+        lab.change(ROUTER, ROUTER_WAN, LinkAction::Down).unwrap();
+        lab.change(ROUTER, ROUTER_WAN, LinkAction::Up).unwrap();
+    }
+}
+
+fn what_was_not_removed_is_not_restored() {
+    let mut lab = Lab::build(&small()).unwrap();
+    let error = lab.change(ROUTER, ROUTER_WAN, LinkAction::Restore).unwrap_err().to_string();
+    assert!(error.starts_with("lab: add cable wan - eth0: File exists"), "{error}");
+    assert_eq!(lab.index_now(ROUTER_WAN), ROUTER_WAN);
+    lab.change(ROUTER, ROUTER_WAN, LinkAction::Cut).unwrap();
+    assert!(!lab.device_up(ROUTER, ROUTER_WAN).unwrap());
+}
+
+fn a_mute_link_keeps_its_carrier() {
+    let mut lab = Lab::build(&small()).unwrap();
+    for action in [LinkAction::Mute, LinkAction::Unmute, LinkAction::Mute] {
+        lab.change(ALICE, ALICE_ETH0, action).unwrap();
+        assert!(lab.device_up(ALICE, ALICE_ETH0).unwrap());
+    }
+    let error = lab.change(ROUTER, ROUTER_WAN, LinkAction::Mute).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "wan: it is on a mere cable to eth0, which cannot be muted without a switch in between"
+    );
 }
 
 fn a_refusal_names_its_request() {

@@ -10,12 +10,14 @@ use harness_model::{
 
 use crate::{Case, plans::*};
 
-pub(crate) const ALL: [Case; 7] = [
+pub(crate) const ALL: [Case; 9] = [
     ("udp_is_seen_hop_by_hop_in_order", udp_is_seen_hop_by_hop_in_order),
     ("a_fence_waits_for_all_frames", a_fence_waits_for_all_frames),
     ("a_fence_waits_for_switched_frames", a_fence_waits_for_switched_frames),
     ("loopback_is_seen_twice", loopback_is_seen_twice),
     ("an_injected_frame_arrives_before_and_after_a_flap", an_injected_frame_arrives_before_and_after_a_flap),
+    ("a_restored_device_is_seen_as_the_former_one", a_restored_device_is_seen_as_the_former_one),
+    ("nothing_passes_a_mute_link", nothing_passes_a_mute_link),
     ("an_unanswered_neighbour_is_pending", an_unanswered_neighbour_is_pending),
     ("conntrack_shows_a_translation", conntrack_shows_a_translation),
 ];
@@ -130,6 +132,61 @@ fn an_injected_frame_arrives_before_and_after_a_flap() {
     injector.send(&lab, ALICE, ALICE_ETH0, &frame()).unwrap();
     assert_eq!(datagrams(&quiet(&mut capture)).len(), 4);
     harness_lab::close(Some(capture), Some(injector));
+}
+
+/// From Alice to the server, by the planned indexes.
+const WAY: [(usize, u32, bool); 4] = [
+    (ALICE, ALICE_ETH0, true),
+    (ROUTER, ROUTER_LAN, false),
+    (ROUTER, ROUTER_WAN, true),
+    (SERVER, SERVER_ETH0, false),
+];
+
+fn a_restored_device_is_seen_as_the_former_one() {
+    use harness_model::scenario::LinkAction::{Remove, Restore};
+    let mut lab = Lab::build(&small()).unwrap();
+    let mut capture = Capture::open(&lab).unwrap();
+    let mut injector = Injector::new();
+    for (node, device) in
+        [(ALICE, ALICE_ETH0), (ROUTER, ROUTER_WAN), (ALICE, ALICE_ETH0), (ROUTER, ROUTER_LAN)]
+    {
+        for to in ["192.0.2.80", "2001:db8::80"] {
+            send(&lab, ALICE, to, b"probe");
+            assert_eq!(datagrams(&quiet(&mut capture)), WAY, "to {to}");
+        }
+        injector.send(&lab, ALICE, ALICE_ETH0, &frame()).unwrap();
+        assert_eq!(datagrams(&quiet(&mut capture)), WAY);
+        lab.change(node, device, Remove).unwrap();
+        lab.change(node, device, Restore).unwrap();
+        quiet(&mut capture);
+    }
+    // The router's loopback route to the server, and its answer by the same way.
+    send(&lab, ALICE, "198.51.100.1", b"probe");
+    assert_eq!(datagrams(&quiet(&mut capture)), WAY);
+    harness_lab::close(Some(capture), Some(injector));
+}
+
+fn nothing_passes_a_mute_link() {
+    use harness_model::scenario::LinkAction::{Mute, Unmute};
+    let mut lab = Lab::build(&small()).unwrap();
+    let mut capture = Capture::open(&lab).unwrap();
+    for _ in 0..3 {
+        lab.change(ALICE, ALICE_ETH0, Mute).unwrap();
+        send(&lab, ALICE, "192.0.2.80", b"into the hole");
+        // Bob is unknown, so that ARP asks first.
+        send(&lab, ALICE, "10.0.0.3", b"into the hole");
+        let records = quiet(&mut capture);
+        assert_eq!(datagrams(&records), WAY[..1]);
+        assert!(records.iter().all(|record| record.node == ALICE && record.sent), "{records:?}");
+        send(&lab, SERVER, "10.0.0.2", b"the other way");
+        let records = quiet(&mut capture);
+        assert!(records.iter().all(|record| record.node != ALICE), "{records:?}");
+        lab.change(ALICE, ALICE_ETH0, Unmute).unwrap();
+        send(&lab, ALICE, "192.0.2.80", b"probe");
+        let seen = datagrams(&quiet(&mut capture));
+        assert!(seen.ends_with(&WAY), "{seen:?}");
+    }
+    capture.close();
 }
 
 fn an_unanswered_neighbour_is_pending() {

@@ -76,7 +76,9 @@ fn wire(topology: &Topology, devices: &[Vec<Device>]) -> (Vec<Cable>, Vec<Switch
         }
     };
     for link in &topology.links {
-        if let [a, b] = link.ends.as_slice() {
+        if let [a, b] = link.ends.as_slice()
+            && link.is_cable()
+        {
             // The end of the one who forwards comes up first: its carrier is what the other's routes wait for.
             let (near, far) = if topology.node(b.0).forward { (*b, *a) } else { (*a, *b) };
             cables.push(Cable { near: end(near), far: end(far), mtu: link.mtu });

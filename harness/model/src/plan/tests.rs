@@ -97,6 +97,31 @@ step = [{ name = "ask", request = { from = "a", to = "far:53" } }]
     insta::assert_snapshot!(text(&build(&scenario.topology, scenario.ipv6)));
 }
 
+#[test]
+fn a_cable_that_is_muted_has_a_switch_in_it() {
+    let plan_of = |action: &str| {
+        let scenario = scenario::parse(&format!(
+            r#"
+title = "a cable"
+node.a.interface.eth0 = "10.0.0.1/24"
+node.b.interface.eth0 = "10.0.0.2/24"
+link = [{{ ends = ["a:eth0", "b:eth0"] }}]
+subject = {{ on = "a", variant.none = {{ breaks = ["ask"] }} }}
+step = [
+  {{ name = "break", link = {{ at = "b:eth0", do = "{action}" }} }},
+  {{ name = "ask", request = {{ from = "a", to = "b:53" }} }},
+]
+"#
+        ))
+        .unwrap();
+        build(&scenario.topology, scenario.ipv6)
+    };
+    let (cut, muted) = (plan_of("cut"), plan_of("mute"));
+    assert_eq!((cut.cables.len(), cut.switches.len()), (1, 0));
+    assert_eq!((muted.cables.len(), muted.switches.len()), (2, 1));
+    assert_eq!(cut.nodes, muted.nodes);
+}
+
 /// What a random topology is made from: each router hangs on a former one, each leaf on a segment of a router.
 #[derive(Debug, Clone)]
 struct Seed {
@@ -152,7 +177,14 @@ fn link(topology: &mut Topology, members: &[NodeId], bare: bool, ipv6: bool) {
     }
     let name = format!("l{link}");
     let kept = if bare { Vec::new() } else { prefixes.clone() };
-    topology.links.push(Link { name, mtu: 1500, prefixes: kept, ends: Vec::new(), gateway: None });
+    topology.links.push(Link {
+        name,
+        mtu: 1500,
+        prefixes: kept,
+        ends: Vec::new(),
+        gateway: None,
+        switched: false,
+    });
     for member in members {
         join(topology, *member, link, &prefixes, bare);
     }

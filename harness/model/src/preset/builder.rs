@@ -117,6 +117,7 @@ impl<'f> Builder<'f> {
             prefixes,
             ends: Vec::new(),
             gateway: None,
+            switched: false,
         });
         LinkId(self.topology.links.len() - 1)
     }

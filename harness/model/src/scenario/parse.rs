@@ -108,7 +108,10 @@ fn sense(raw: &Raw) -> Result<Scenario, Findings> {
         findings.push(Diagnostic::new(&raw.title.span, "the title is empty", "expected a sentence"));
     }
     let requires = subject::requirements(&raw.requires, &mut findings);
-    let (topology, doubts) = preset::expand(raw, &mut findings);
+    let (mut topology, doubts) = preset::expand(raw, &mut findings);
+    for link in steps::muted(&raw.step, Names { topology: &topology, doubts: &doubts }) {
+        topology.links[link.0].switched = true;
+    }
     let names = Names { topology: &topology, doubts: &doubts };
     let steps = steps::steps(&raw.step, names, &mut findings);
     let always = steps::always(&raw.always, names, &mut findings);

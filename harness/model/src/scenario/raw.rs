@@ -94,12 +94,18 @@ pub struct Variant {
     /// A configuration of mhnat.
     #[serde(default)]
     pub mhnat: Option<At<String>>,
+    /// Whether `mhnat run` stays and keeps the configuration in place, instead of one `mhnat apply`. Default: false.
+    #[serde(default)]
+    pub run: Option<At<bool>>,
     /// An nft ruleset.
     #[serde(default)]
     pub nft: Option<At<String>>,
     /// A shell script; it is called with the argument `apply`, `reload` or `stop`.
     #[serde(default)]
     pub script: Option<At<String>>,
+    /// A shell script that stays in the foreground until it is stopped, and tells by sd_notify(3) when it is ready.
+    #[serde(default)]
+    pub daemon: Option<At<String>>,
     /// Input for iptables-restore; alone or beside `ip6tables` and `script`.
     #[serde(default)]
     pub iptables: Option<At<String>>,

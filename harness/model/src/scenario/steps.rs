@@ -13,9 +13,19 @@ use crate::diagnostic::Diagnostic;
 
 mod action;
 mod expect;
+mod links;
 mod pattern;
 
 use action::Flows;
+use links::Links;
+pub(super) use links::muted;
+
+/// What steps have done so far.
+#[derive(Default)]
+struct Past {
+    flows: Flows,
+    links: Links,
+}
 
 /// Steps and invariants share one set of names.
 pub(super) fn unique_names(raw: &Raw, findings: &mut Findings) {
@@ -40,14 +50,14 @@ pub(super) fn unique_names(raw: &Raw, findings: &mut Findings) {
 
 /// All steps.
 pub(super) fn steps(raw: &[At<raw::Step>], names: Names<'_>, findings: &mut Findings) -> Vec<Step> {
-    let mut flows = Flows::default();
-    raw.iter().filter_map(|step| one(&step.value, names, &mut flows, findings)).collect()
+    let mut past = Past::default();
+    raw.iter().filter_map(|step| one(&step.value, names, &mut past, findings)).collect()
 }
 
-fn one(step: &raw::Step, names: Names<'_>, flows: &mut Flows, findings: &mut Findings) -> Option<Step> {
+fn one(step: &raw::Step, names: Names<'_>, past: &mut Past, findings: &mut Findings) -> Option<Step> {
     let within = step.within.as_ref().and_then(|text| words::duration(text, findings));
-    let kind = action::kind(step, flows, findings);
-    let action = kind.and_then(|_| action::action(step, names, flows, findings));
+    let kind = action::kind(step, &mut past.flows, findings);
+    let action = kind.and_then(|_| action::action(step, names, past, findings));
     let expect = expect::expect(step, kind, names, findings);
     Some(Step { name: step.name.value.clone(), action: action?, expect, within })
 }

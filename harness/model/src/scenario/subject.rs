@@ -1,9 +1,9 @@
 //! The implementation under test: its variants, and what they must break.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{
-    Content, Findings, Part, PartKind, Requirement, Variant,
+    Content, Findings, Part, PartKind, Requirement, SubjectAction, Variant,
     names::Names,
     raw::{Raw, Variant as RawVariant},
     spanned::At,
@@ -72,7 +72,58 @@ pub(super) fn subject(
             .hint("add one that must fail, such as `variant.nothing = { breaks = [\"name of a step\"] }`"),
         );
     }
+    order(raw, &variants, findings);
     (on, variants)
+}
+
+/// What stays is started once before it is reloaded or killed, and again only after it was stopped or killed.
+fn order(raw: &Raw, variants: &[Variant], findings: &mut Findings) {
+    let steps: Vec<_> = raw.step.iter().filter_map(|step| step.value.subject.as_ref()).collect();
+    if !variants.iter().any(Variant::stays) {
+        // Without a readable variant nothing is known, and that has been said.
+        for kill in steps.iter().filter(|step| step.value == SubjectAction::Kill && !variants.is_empty()) {
+            findings.push(
+                Diagnostic::new(
+                    &kill.span,
+                    "no variant stays, so there is nothing to kill",
+                    "not possible here",
+                )
+                .hint("a variant stays with `daemon = \"SCRIPT\"`, or with `mhnat` and `run = true`"),
+            );
+        }
+        return;
+    }
+    // Without a word about it, the subject is applied before the first step.
+    let mut runs = !steps.iter().any(|step| step.value == SubjectAction::Apply);
+    let mut last: Option<&Range<usize>> = None;
+    for step in steps {
+        let word = step.value.word();
+        let wrong = match (step.value, runs) {
+            (SubjectAction::Apply, true) => Some(("the subject runs already", "it is started here")),
+            (SubjectAction::Reload | SubjectAction::Kill, false) => {
+                Some(("the subject does not run", "it ends here"))
+            }
+            (SubjectAction::Apply, false) | (SubjectAction::Reload | SubjectAction::Kill, true) => None,
+            // What a killed subject left behind can be taken away.
+            (SubjectAction::Stop, _) => None,
+        };
+        if let Some((why, before)) = wrong {
+            let finding = Diagnostic::new(&step.span, why, format!("`{word}` is not possible here"));
+            let finding = last.iter().fold(finding, |finding, last| finding.related(last, before));
+            findings.push(match step.value {
+                SubjectAction::Apply => finding.hint("`reload` tells it to read its configuration again"),
+                _ => finding.hint("`apply` starts it"),
+            });
+        }
+        runs = match step.value {
+            SubjectAction::Apply => true,
+            SubjectAction::Reload => runs,
+            SubjectAction::Stop | SubjectAction::Kill => false,
+        };
+        if step.value != SubjectAction::Reload {
+            last = Some(&step.span);
+        }
+    }
 }
 
 fn one(
@@ -90,12 +141,24 @@ fn one(
             "expected letters, digits, `-`, `_` or `.`",
         ));
     }
+    let run = value.run.as_ref().filter(|run| run.value);
+    if let Some(run) = run.filter(|_| value.mhnat.is_none()) {
+        findings.push(
+            Diagnostic::new(
+                &run.span,
+                format!("variant `{}` has no configuration of mhnat to run", name.value),
+                "expected with `mhnat` only",
+            )
+            .hint("another program that stays is a script for `daemon`"),
+        );
+    }
     let given = [
         (PartKind::Script, &value.script),
+        (PartKind::Daemon, &value.daemon),
         (PartKind::Nft, &value.nft),
         (PartKind::Iptables, &value.iptables),
         (PartKind::Ip6tables, &value.ip6tables),
-        (PartKind::Mhnat, &value.mhnat),
+        (if run.is_some() { PartKind::MhnatRun } else { PartKind::Mhnat }, &value.mhnat),
     ];
     let mut parts = Vec::new();
     for (kind, text) in given {

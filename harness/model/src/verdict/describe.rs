@@ -64,11 +64,15 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
                 LinkAction::Down => format!("{on}:{name} is set down"),
                 LinkAction::Up => format!("{on}:{name} is set up"),
                 LinkAction::Remove => format!("{on}:{name} is removed"),
+                LinkAction::Restore => format!("{on}:{name} is there again, under another index"),
+                LinkAction::Mute => format!("{on}:{name} keeps its carrier, but nothing passes"),
+                LinkAction::Unmute => format!("{on}:{name} passes packets again"),
             }
         }
         Action::Subject(SubjectAction::Apply) => "apply the subject".to_owned(),
         Action::Subject(SubjectAction::Reload) => "apply the subject again".to_owned(),
         Action::Subject(SubjectAction::Stop) => "take the subject away".to_owned(),
+        Action::Subject(SubjectAction::Kill) => "kill the subject".to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use harness_model::event::{Check, CommandRun, Outcome, StepReport};
 use super::{Style, journey, line};
 use crate::{
     paint::Paint,
-    record::{Drive, Test},
+    record::{Drive, Printed, Test},
     words,
 };
 
@@ -90,7 +90,19 @@ fn ran(out: &mut String, run: &CommandRun, paint: Paint) {
         status => paint.bad(format!("exit status {status}")),
     };
     line(out, 4, format_args!("$ {}  ({status})", words::printable(run.command.trim_end())));
-    let output = words::printable(&run.output);
+    output(out, &run.output, paint);
+}
+
+/// What a process of the subject printed while it stayed.
+pub(super) fn printed(out: &mut String, printed: &Printed, style: Style) {
+    let paint = style.paint();
+    let what = words::printable(&printed.command);
+    line(out, 0, format_args!("the end of what {} printed", paint.name(what)));
+    output(out, &printed.output, paint);
+}
+
+fn output(out: &mut String, output: &str, paint: Paint) {
+    let output = words::printable(output);
     let lines: Vec<&str> = output.trim_end().lines().collect();
     let hidden = lines.len().saturating_sub(OUTPUT_LINES);
     if hidden > 0 {

@@ -27,8 +27,8 @@ struct Rule {
 
 pub(super) fn mutants(options: &Mutants, console: &mut Console) -> Result<Exit, Stop> {
     let mut alive: Vec<Selected> = select(&options.selection, console)?;
-    // A control fails anyway.
-    alive.retain(|test| test.variant().breaks.is_empty());
+    // A control fails anyway, and what stays puts a deleted rule back.
+    alive.retain(|test| test.variant().breaks.is_empty() && !test.variant().stays());
     let mut offer =
         Offer::new(options.mhnat.as_deref()).map_err(|error| Stop::BadInput(error.to_string()))?;
     let mut rules: BTreeMap<String, Rule> = BTreeMap::new();

@@ -35,16 +35,8 @@ pub(super) fn run(
     let started = |source| Failure::Start { program: program.display().to_string(), source };
     let mut output = Output::create().map_err(started)?;
     let (out, err) = output.ends().map_err(started)?;
-    let mut command: Command = reactor.lab.command(node, program.as_os_str())?;
-    command
-        .args(arguments)
-        .current_dir(directory)
-        .env("PATH", path())
-        .env("TMPDIR", "/run/tmp")
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err);
-    let mut child = command.spawn().map_err(started)?;
+    let mut command = prepare(reactor, node, program, arguments, directory)?;
+    let mut child = command.stdout(out).stderr(err).spawn().map_err(started)?;
     let ended = harness_lab::process::ended(&child).map_err(started)?;
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -67,6 +59,24 @@ pub(super) fn run(
         }
         reactor.wait(&[(ended.as_fd(), PollFlags::POLLIN)], deadline)?;
     }
+}
+
+/// A program in a node, in a directory, with the environment that programs get. Its streams are for the caller to lead.
+pub(super) fn prepare(
+    reactor: &Reactor,
+    node: usize,
+    program: &Path,
+    arguments: &[&str],
+    directory: &Path,
+) -> Result<Command, Failure> {
+    let mut command = reactor.lab.command(node, program.as_os_str())?;
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env("PATH", path())
+        .env("TMPDIR", "/run/tmp")
+        .stdin(Stdio::null());
+    Ok(command)
 }
 
 /// What a step sees of a command.
@@ -93,7 +103,7 @@ pub(super) fn find(name: &str) -> Result<std::path::PathBuf, Failure> {
 }
 
 /// 128 + n after signal n, as a shell has it.
-fn number(status: ExitStatus) -> i32 {
+pub(super) fn number(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }

@@ -71,7 +71,8 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
     });
     let built = Instant::now();
     let plan = plan::build(&scenario.topology, scenario.ipv6);
-    let lab = Lab::build(&plan)?;
+    let mut lab = Lab::build(&plan)?;
+    lab.leave_routes_to(scenario.subject.0);
     let capture = Capture::open(&lab).map_err(|error| Failure::Capture(Box::new(error)))?;
     let services = Services::start(&lab, &plan)?;
     emit(Event::LabBuilt {
@@ -80,8 +81,9 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         links: scenario.topology.links.len(),
         micros: micros(built),
     });
-    let subject = Subject::prepare(variant, scenario.subject.0, &job.path, job.mhnat.as_deref())?;
-    let reactor = Reactor { lab, capture, services, records: Vec::new() };
+    let mut reactor = Reactor { lab, capture, services, notices: Vec::new(), records: Vec::new() };
+    let mhnat = job.mhnat.as_deref();
+    let subject = Subject::prepare(&mut reactor, variant, scenario.subject.0, &job.path, mhnat)?;
     let mut drive = Drive {
         job,
         scenario: &scenario,
@@ -94,6 +96,9 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         emit,
     };
     let result = drive.all(variant);
+    if !matches!(result, Ok(Outcome::Passed)) {
+        drive.tell_what_was_printed();
+    }
     let Drive { reactor, injector, .. } = drive;
     let frames = reactor.records.len() as u64;
     *remains = Remains { frames, capture: Some(reactor.capture), injector: Some(injector) };
@@ -167,21 +172,24 @@ impl Drive<'_> {
     fn drive_subject(&mut self, action: SubjectAction) -> Result<(), Failure> {
         let began = Instant::now();
         let mut commands = self.subject.drive(&mut self.reactor, action)?;
-        if let (Some(n), false) = (self.job.without_rule, action == SubjectAction::Stop) {
+        let puts_in_place = matches!(action, SubjectAction::Apply | SubjectAction::Reload);
+        if let Some(n) = self.job.without_rule.filter(|_| puts_in_place) {
             commands.push(mutant::delete(&mut self.reactor, self.scenario.subject.0, n)?);
         }
-        let word = match action {
-            SubjectAction::Apply => "apply",
-            SubjectAction::Reload => "reload",
-            SubjectAction::Stop => "stop",
-        };
         (self.emit)(Event::SubjectDriven {
             test: self.job.test.clone(),
-            action: word.to_owned(),
+            action: action.word().to_owned(),
             commands,
             micros: micros(began),
         });
         Ok(())
+    }
+
+    /// What a subject that stays printed explains what became of it.
+    fn tell_what_was_printed(&mut self) {
+        for (command, output) in self.subject.printed() {
+            (self.emit)(Event::SubjectPrinted { test: self.job.test.clone(), command, output });
+        }
     }
 
     fn step(&mut self, step: &Step) -> Result<StepReport, Failure> {
@@ -192,6 +200,7 @@ impl Drive<'_> {
             self.reactor.watch_until(began + within)?;
         }
         self.reactor.settle()?;
+        self.subject.check()?;
         // Sockets are drained one after the other; only the stamps tell the order across them.
         self.reactor.records[first..].sort_by_key(|record| record.at);
         let conntrack = self.conntrack(step)?;

@@ -74,6 +74,14 @@ pub enum Failure {
         /// What it printed.
         output: String,
     },
+    /// A subject that stays did not do so, or did not do what it was told.
+    #[error("`{command}` {how}")]
+    Daemon {
+        /// How it was started.
+        command: String,
+        /// What it did or did not do.
+        how: String,
+    },
     /// The scenario is not what the runner has checked.
     #[error("{0}")]
     Scenario(String),

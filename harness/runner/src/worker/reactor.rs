@@ -1,7 +1,9 @@
 //! The one loop: takes whatever is ready, answers questions, and knows when the network is quiet.
 
 use std::{
+    io,
     os::fd::{AsFd, BorrowedFd},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -9,7 +11,7 @@ use harness_lab::{capture::Capture, lab::Lab};
 use harness_model::observation::Record;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{failure::Failure, traffic::service::Services};
+use super::{daemon::Notices, failure::Failure, traffic::service::Services};
 
 /// How long traffic that does not come to rest is waited for. A verdict on the middle of it would be a guess.
 pub(super) const RESTLESS: Duration = Duration::from_secs(5);
@@ -19,6 +21,8 @@ pub(super) struct Reactor {
     pub(super) lab: Lab,
     pub(super) capture: Capture,
     pub(super) services: Services,
+    /// What subjects that stay say of themselves.
+    pub(super) notices: Vec<Rc<Notices>>,
     /// All that was seen since the beginning.
     pub(super) records: Vec<Record>,
 }
@@ -32,8 +36,9 @@ impl Reactor {
     }
 
     fn drain(&mut self) -> Result<bool, Failure> {
-        let count =
-            self.capture.drain(&mut self.records).map_err(|error| Failure::Capture(Box::new(error)))?;
+        let failed = |error: io::Error| Failure::Capture(Box::new(error));
+        let count = self.capture.drain(&mut self.records).map_err(failed)?;
+        self.notices.iter().try_for_each(|notices| notices.hear()).map_err(failed)?;
         Ok(count > 0)
     }
 
@@ -46,6 +51,7 @@ impl Reactor {
         let mut fds: Vec<PollFd<'_>> = Vec::new();
         fds.extend(self.capture.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.services.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        fds.extend(self.notices.iter().map(|notices| PollFd::new(notices.as_fd(), PollFlags::POLLIN)));
         fds.extend(also.iter().map(|(fd, flags)| PollFd::new(fd.as_fd(), *flags)));
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);

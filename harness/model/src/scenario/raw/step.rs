@@ -170,8 +170,14 @@ pub enum LinkAction {
     Down,
     /// Set administratively up.
     Up,
-    /// The device is deleted.
+    /// The device is deleted, and with it the other end of its cable.
     Remove,
+    /// A removed device is there again: by the same name, with its addresses, under another interface index.
+    Restore,
+    /// A silent black hole: carrier stays at both ends, but nothing passes, in neither direction.
+    Mute,
+    /// Packets pass again.
+    Unmute,
 }
 
 /// What is done to the subject.
@@ -184,6 +190,20 @@ pub enum SubjectAction {
     Reload,
     /// Take it away.
     Stop,
+    /// Kill what stays of it, without a chance to clean up.
+    Kill,
+}
+
+impl SubjectAction {
+    /// The word of the language for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            SubjectAction::Apply => "apply",
+            SubjectAction::Reload => "reload",
+            SubjectAction::Stop => "stop",
+            SubjectAction::Kill => "kill",
+        }
+    }
 }
 
 /// Transport protocols.

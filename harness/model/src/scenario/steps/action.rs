@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::super::{
-    Action, Exchange, Findings, Injection, Protocol,
-    names::{Names, with_addresses},
-    raw,
-    spanned::At,
-    words,
+use super::{
+    super::{
+        Action, Exchange, Findings, Injection, Protocol,
+        names::{Names, with_addresses},
+        raw,
+        spanned::At,
+        words,
+    },
+    Past,
 };
 use crate::{
     diagnostic::{Diagnostic, hint_known, listed},
@@ -108,9 +111,10 @@ pub(super) fn kind(step: &raw::Step, flows: &mut Flows, findings: &mut Findings)
 pub(super) fn action(
     step: &raw::Step,
     names: Names<'_>,
-    flows: &mut Flows,
+    past: &mut Past,
     findings: &mut Findings,
 ) -> Option<Action> {
+    let flows = &mut past.flows;
     if let Some(request) = &step.request {
         return self::request(&request.value, names, findings);
     }
@@ -142,6 +146,7 @@ pub(super) fn action(
     }
     if let Some(link) = &step.link {
         let (node, interface) = names.interface(&link.value.at, findings)?;
+        past.links.change(&link.value, (node, interface), names, findings);
         return Some(Action::Link { node, interface, action: link.value.action.value });
     }
     step.subject.as_ref().map(|subject| Action::Subject(subject.value))
