@@ -62,7 +62,10 @@ pub(crate) async fn apply(
     let prepare = || prepared = confirm.is_none().then(|| dir.prepare(&done));
     // A journal that could not be written may still have replaced the one before it.
     let forward = match dir.write(&next) {
-        Ok(()) => change.forward(loader, &next.kept, prepare).await,
+        Ok(()) => match change.forward(loader, &next.kept, prepare).await {
+            Ok(read) => change.verify(read).await,
+            Err(failure) => Err(failure),
+        },
         Err(error) => Err(error.into()),
     };
     let outcome = match (forward, prepared) {

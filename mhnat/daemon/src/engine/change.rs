@@ -15,6 +15,9 @@ use crate::kernel::{Devices, Kernel};
 use crate::nft::{Loader, Nft};
 use crate::sysctl;
 
+/// Rules and routes as they were read while nft worked, where nothing of them came after it.
+pub(super) struct ReadBack(Option<Routing>);
+
 /// A change on its way.
 pub(super) struct Change<'a> {
     pub(super) kernel: &'a Kernel,
@@ -27,14 +30,13 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Does it, and reads back what it did. `kept` are the settings that are remembered.
-    /// `meanwhile` is done while nft works.
+    /// Does it. `kept` are the settings that are remembered; `meanwhile` is done while nft works.
     pub(super) async fn forward(
         &self,
         loader: Loader,
         kept: &Values,
         meanwhile: impl FnOnce(),
-    ) -> Result<(), Failure> {
+    ) -> Result<ReadBack, Failure> {
         let Picture { desired, pairs, sysctls, .. } = self.picture;
         let Desired { ruleset: _, bridge: _, devices: _, rules: _, routes: _, sysctls: _ } = desired;
         let SysctlPlan { keep: _, open, forward, obsolete } = sysctls;
@@ -75,10 +77,17 @@ impl Change<'_> {
         for (key, value) in forward {
             sysctl::write(key, value)?;
         }
-        let mut wrong = match early {
-            Some(routing) => differences(&routing?, &wanted),
-            None => differences(&self.kernel.routing(&self.kernel.devices().await?).await?, &wanted),
+        Ok(ReadBack(early.transpose()?))
+    }
+
+    /// Looks at what was done.
+    pub(super) async fn verify(&self, read: ReadBack) -> Result<(), Failure> {
+        let wanted = self.picture.wanted();
+        let routing = match read.0 {
+            Some(routing) => routing,
+            None => self.kernel.routing(&self.kernel.devices().await?).await?,
         };
+        let mut wrong = differences(&routing, &wanted);
         wrong.extend(self.deviations().await?);
         match wrong.first() {
             None => Ok(()),

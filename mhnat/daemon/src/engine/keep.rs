@@ -16,7 +16,7 @@ use mhnat_core::name::UplinkName;
 use mhnat_core::nft::{Inventories, Ruleset, replacement};
 use mhnat_core::rehome::Sweep;
 
-use super::change::Change;
+use super::change::{Change, ReadBack};
 use super::observe::{Picture, links};
 use crate::failure::Failure;
 use crate::kernel::{Events, Kernel};
@@ -106,18 +106,33 @@ impl<'a> Keeper<'a> {
         let picture = Picture::take(seen, Some(&self.state), &self.kernel).await?;
         let commands = self.commands(&picture);
         let mut turn = Turn { transitions: self.transitions(&picture), ..Turn::default() };
-        if self.lacks(&picture, &commands) {
-            turn.changed = true;
-            turn.again |= self.change(&picture, &commands, events).await?;
+        turn.changed = self.lacks(&picture, &commands);
+        let (kernel, nft) = (self.kernel.clone(), self.nft);
+        let change = Change {
+            kernel: &kernel,
+            nft,
+            picture: &picture,
+            commands: &commands,
+            loading: Cell::new(false),
+        };
+        let mut read = None;
+        if turn.changed {
+            read = Some(self.change(&change).await?);
         }
         turn.took = begun.elapsed();
+        // Only now is there another way. Nobody waits for what comes after it.
         let sweeps = self.sweeps(&picture, !turn.transitions.is_empty());
         for sweep in self.again.drain(..).chain(sweeps.iter().cloned()) {
             turn.forgotten += Kernel::forget(&sweep)?;
         }
-        turn.again |= !sweeps.is_empty();
+        turn.again = !sweeps.is_empty();
         self.again = sweeps;
-        self.last = Some(Last { model: picture.model, availability: picture.availability });
+        if let Some(read) = read {
+            self.confirm(&change, read, events).await?;
+            turn.again |= self.loaded.is_none();
+        }
+        let Picture { model, availability, .. } = picture;
+        self.last = Some(Last { model, availability });
         Ok(turn)
     }
 
@@ -144,9 +159,9 @@ impl<'a> Keeper<'a> {
             || !(sysctls.open.is_empty() && sysctls.forward.is_empty() && sysctls.obsolete.is_empty())
     }
 
-    /// Does what is lacking, and remembers it. Whether it is in doubt what our tables hold then.
-    async fn change(&mut self, picture: &Picture, commands: &str, events: &Events) -> Result<bool, Failure> {
-        let Picture { sysctls, slots, desired, .. } = picture;
+    /// Does what is lacking.
+    async fn change(&mut self, change: &Change<'_>) -> Result<ReadBack, Failure> {
+        let Picture { sysctls, slots, .. } = change.picture;
         // What `down` needs is on disk before it is needed. A flap needs nothing that is not there already.
         let mut next = self.state.clone();
         next.kept.extend(sysctls.keep.clone());
@@ -157,33 +172,39 @@ impl<'a> Keeper<'a> {
             self.dir.write(&next)?;
             self.state = next;
         }
-        let (kernel, nft) = (&self.kernel, self.nft);
-        let change = Change { kernel, nft, picture, commands, loading: Cell::new(false) };
         let outcome = change.forward(Loader::later(), &self.state.kept, || ()).await;
-        if let Err(failure) = outcome {
+        if outcome.is_err() {
             self.loaded = None;
-            return Err(failure);
         }
-        if !commands.is_empty() {
+        outcome
+    }
+
+    /// Looks at what was done, and remembers it.
+    async fn confirm(&mut self, change: &Change<'_>, read: ReadBack, events: &Events) -> Result<(), Failure> {
+        let Picture { generation, sysctls, desired, .. } = change.picture;
+        let loaded = self.loaded.take();
+        change.verify(read).await?;
+        self.loaded = if change.commands.is_empty() {
+            loaded
+        } else {
             // What has come by now tells of our own change, as long as it is the only one.
             let ours = Nft::generation()?;
             events.forget_tables();
-            let alone = ours == picture.generation.wrapping_add(1) && Nft::generation()? == ours;
-            self.loaded = alone.then(|| Loaded {
+            let alone = ours == generation.wrapping_add(1) && Nft::generation()? == ours;
+            alone.then(|| Loaded {
                 ruleset: desired.ruleset.clone(),
                 bridge: desired.bridge.clone(),
                 inventories: desired.inventories(),
-            });
-        }
+            })
+        };
         self.state.kept.retain(|key, _| !sysctls.obsolete.contains(key));
         self.state.applied = Some(Applied {
             config: self.config.clone(),
             ruleset: desired.ruleset_text(),
             devices: desired.devices.clone(),
-            routing: picture.wanted(),
+            routing: change.picture.wanted(),
         });
-        self.dir.write(&self.state)?;
-        Ok(self.loaded.is_none())
+        Ok(self.dir.write(&self.state)?)
     }
 
     fn transitions(&self, picture: &Picture) -> Vec<Transition> {
