@@ -159,5 +159,6 @@ fn record(node: usize, frame: Frame<'_>) -> Record {
         sent: frame.kind == libc::PACKET_OUTGOING,
         overheard: frame.kind == libc::PACKET_OTHERHOST,
         packet: packet::parse(frame.bytes),
+        times: 1,
     }
 }

@@ -19,5 +19,6 @@ pub mod packet;
 pub mod plan;
 pub mod preset;
 pub mod scenario;
+pub mod stream;
 pub mod topology;
 pub mod verdict;

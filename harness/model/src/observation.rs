@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{packet::Packet, scenario::Protocol};
+use crate::{packet::Packet, scenario::Protocol, stream::Measures};
 
 /// Nanoseconds since the Unix epoch, as the kernel stamped them.
 pub type Stamp = u64;
@@ -22,6 +22,8 @@ pub struct Record {
     pub overheard: bool,
     /// What it says.
     pub packet: Packet,
+    /// How many frames it stands for: those of a stream that are alike but for their number are told once a step.
+    pub times: u32,
 }
 
 /// One conntrack entry of a node.
@@ -88,6 +90,21 @@ pub struct ExchangeSeen {
     pub remote: SocketAddr,
     /// What it was told.
     pub result: SocketResult,
+}
+
+/// A stream that has ended.
+#[derive(Debug, Clone)]
+pub struct StreamSeen {
+    /// What it amounts to.
+    pub measures: Measures,
+    /// Frames on a provider's link with a source that is not the provider's.
+    pub leaked: u64,
+    /// The first of them.
+    pub leak: Option<Record>,
+    /// The probe whose way tells where packets went, by the number of its token.
+    pub telling: Option<u32>,
+    /// Where that one was seen, in the order of time.
+    pub trail: Vec<Record>,
 }
 
 /// A command, as it ended.

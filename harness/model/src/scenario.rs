@@ -206,6 +206,20 @@ pub enum Action {
         /// The flow's name.
         flow: String,
     },
+    /// Datagrams at a steady pace, until the stream is ended.
+    Stream {
+        /// The stream's name.
+        stream: String,
+        /// Who sends what to whom.
+        exchange: Exchange,
+        /// Packets a second.
+        rate: u32,
+    },
+    /// The end of a stream.
+    End {
+        /// The stream's name.
+        stream: String,
+    },
     /// A hand-made frame.
     Inject(Injection),
     /// A command.
@@ -303,10 +317,60 @@ pub struct Expect {
     pub packets: Vec<Counted>,
     /// Conntrack entries.
     pub conntrack: Vec<Entries>,
+    /// What became of a stream.
+    pub stream: StreamExpect,
     /// Exit status of a command.
     pub exit: Option<i32>,
     /// A text within a command's output.
     pub output: Option<String>,
+}
+
+/// What must have become of a stream. Words that were not given do not judge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StreamExpect {
+    /// Packets that never arrived.
+    pub lost: Option<Limit<u64>>,
+    /// Packets that arrived but whose answer did not come back.
+    pub reply_lost: Option<Limit<u64>>,
+    /// Packets of which more than one copy arrived.
+    pub duplicated: Option<Limit<u64>>,
+    /// Packets that arrived behind a later one.
+    pub reordered: Option<Limit<u64>>,
+    /// Packets on a provider's link with a source that is not the provider's.
+    pub leaked: Option<Limit<u64>>,
+    /// The longest time without an answered packet.
+    pub outage: Option<Limit<Duration>>,
+    /// The time from the last link change to the first answered packet behind a loss.
+    pub recovery: Option<Limit<Duration>>,
+}
+
+/// How much of something there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit<T> {
+    /// So much.
+    Exactly(T),
+    /// So much or less.
+    AtMost(T),
+    /// So much or more.
+    AtLeast(T),
+}
+
+impl<T> Limit<T> {
+    /// Whether only one value is admitted.
+    pub fn is_exact(&self) -> bool {
+        matches!(self, Limit::Exactly(_))
+    }
+}
+
+impl<T: PartialOrd> Limit<T> {
+    /// Whether there may be so much.
+    pub fn admits(&self, value: T) -> bool {
+        match self {
+            Limit::Exactly(wanted) => value == *wanted,
+            Limit::AtMost(most) => value <= *most,
+            Limit::AtLeast(least) => value >= *least,
+        }
+    }
 }
 
 /// An address, with or without a port.

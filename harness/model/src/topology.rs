@@ -152,6 +152,17 @@ pub struct Link {
     pub gateway: Option<NodeId>,
     /// Whether there is a switch even between two ends, so that one of them can be muted.
     pub switched: bool,
+    /// Who provides it and which sources its customers may have there. None: it is nobody's access network.
+    pub provided: Option<Provided>,
+}
+
+/// What a provider gives its customers.
+#[derive(Debug, Clone)]
+pub struct Provided {
+    /// The provider.
+    pub by: NodeId,
+    /// The source addresses that are its customers'.
+    pub sources: Vec<IpNet>,
 }
 
 impl Link {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use crate::{
     event::{Check, JourneyReport},
     journey::{Identity, Journey, follow},
-    observation::{CommandSeen, Entry, ExchangeSeen, Record, SocketResult},
+    observation::{CommandSeen, Entry, ExchangeSeen, Record, SocketResult, StreamSeen},
     packet::{Packet, Transport, flags},
     plan::LabPlan,
     scenario::{Always, Endpoint, ErrorWord, Expect, Protocol, Step},
@@ -18,6 +18,7 @@ use crate::{
 
 mod describe;
 mod pattern;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,8 @@ pub struct Evidence<'a> {
     pub injected: Option<u32>,
     /// The command, if the step ran one.
     pub command: Option<&'a CommandSeen>,
+    /// The stream, if the step ended one.
+    pub stream: Option<&'a StreamSeen>,
     /// Conntrack entries by node.
     pub conntrack: &'a [(NodeId, Vec<Entry>)],
 }
@@ -63,6 +66,9 @@ pub fn judge(ground: Ground<'_>, step: &Step, evidence: &Evidence<'_>) -> Judged
     let expect = &step.expect;
     if let Some(seen) = &evidence.exchange {
         socket_checks(expect, seen, &mut checks);
+    }
+    if let Some(seen) = evidence.stream {
+        stream::checks(ground, &expect.stream, seen, &mut checks);
     }
     question_checks(ground, expect, &ways, &mut checks);
     reply_checks(ground, expect, &ways, evidence, &mut checks);
@@ -85,7 +91,7 @@ pub fn judge_always(ground: Ground<'_>, always: &Always, records: &[Record]) -> 
     match hits.next() {
         None => Check { expected, seen: "no such packet".to_owned(), holds: true },
         Some(first) => {
-            let more = hits.count();
+            let more = hits.map(|hit| u64::from(hit.times)).sum::<u64>() + u64::from(first.times) - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more frames like it") };
             Check { expected, seen: format!("{}{more}", describe::record(ground, first)), holds: false }
         }
@@ -106,10 +112,14 @@ struct Ways {
 
 impl Ways {
     fn of(evidence: &Evidence<'_>) -> Ways {
-        let probe = evidence.exchange.map(|exchange| exchange.probe).or(evidence.injected);
-        let connect = evidence.exchange.and_then(|exchange| connection(evidence.records, &exchange));
+        let asked = evidence.exchange.map(|exchange| exchange.probe).or(evidence.injected);
+        let (records, probe) = match evidence.stream {
+            Some(seen) => (seen.trail.as_slice(), seen.telling),
+            None => (evidence.records, asked),
+        };
+        let connect = evidence.exchange.and_then(|exchange| connection(records, &exchange));
         let by_probe = |identity: fn(u32) -> Identity| {
-            probe.map(|probe| follow(evidence.records, identity(probe))).unwrap_or_default()
+            probe.map(|probe| follow(records, identity(probe))).unwrap_or_default()
         };
         let mut questions = by_probe(Identity::question);
         let mut answers = by_probe(Identity::answer);
@@ -117,9 +127,9 @@ impl Ways {
         let mut handshake = false;
         if let (true, Some(isn)) = (questions.is_empty(), connect) {
             handshake = true;
-            questions = follow(evidence.records, Identity::Connect(isn));
-            answers = follow(evidence.records, Identity::Accept(isn));
-            errors = follow(evidence.records, Identity::ErrorAboutConnect(isn));
+            questions = follow(records, Identity::Connect(isn));
+            answers = follow(records, Identity::Accept(isn));
+            errors = follow(records, Identity::ErrorAboutConnect(isn));
         }
         let copies = questions.len();
         let first = |journeys: &mut Vec<Journey>| (!journeys.is_empty()).then(|| journeys.swap_remove(0));

@@ -45,6 +45,7 @@ fn seen(records: impl IntoIterator<Item = (usize, u32, bool, Ip)>) -> Vec<Record
             sent,
             overheard: false,
             packet: Packet::Ip(packet),
+            times: 1,
         })
         .collect()
 }

@@ -118,6 +118,7 @@ impl<'f> Builder<'f> {
             ends: Vec::new(),
             gateway: None,
             switched: false,
+            provided: None,
         });
         LinkId(self.topology.links.len() - 1)
     }

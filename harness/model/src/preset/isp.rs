@@ -7,7 +7,7 @@ use crate::{
         spanned::At,
         words,
     },
-    topology::{Delegation, Ingress, Role},
+    topology::{Delegation, Ingress, Provided, Role},
 };
 
 pub(super) fn expand(builder: &mut Builder<'_>, name: &At<String>, isp: &At<Isp>) {
@@ -21,6 +21,7 @@ pub(super) fn expand(builder: &mut Builder<'_>, name: &At<String>, isp: &At<Isp>
             admits.push(prefix);
         }
     }
+    builder.topology.links[link.0].provided = Some(Provided { by: node, sources: admits.clone() });
     if isp.value.filter.as_ref().is_some_and(|filter| filter.value == Filter::Source) {
         builder.topology.nodes[node.0].ingress.push(Ingress { interface: access, admits });
     }

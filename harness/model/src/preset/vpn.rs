@@ -5,7 +5,7 @@ use super::{Builder, builder::Otherwise};
 use crate::{
     diagnostic::Diagnostic,
     scenario::{raw::Vpn, spanned::At, words},
-    topology::{Delegation, Ingress, Role},
+    topology::{Delegation, Ingress, Provided, Role},
 };
 
 pub(super) fn expand(builder: &mut Builder<'_>, name: &At<String>, vpn: &At<Vpn>) {
@@ -31,6 +31,7 @@ pub(super) fn expand(builder: &mut Builder<'_>, name: &At<String>, vpn: &At<Vpn>
             .hint("name the source addresses that may pass, such as [\"203.0.113.1\"]"),
         );
     }
+    builder.topology.links[link.0].provided = Some(Provided { by: node, sources: admits.clone() });
     builder.topology.nodes[node.0].ingress.push(Ingress { interface: access, admits });
     builder.connect(node, name, vpn.value.to.as_ref());
 }

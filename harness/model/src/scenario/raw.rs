@@ -15,7 +15,8 @@ mod step;
 pub use expect::{Always, Conntrack, Direction, ErrorWord, Expect, Pattern, PatternProtocol};
 pub use network::{Filter, Gateway, Host, Internet, Isp, Lan, Link, Node, Route, Vpn};
 pub use step::{
-    Family, FlowRef, Inject, LinkAction, LinkChange, Open, Protocol, Request, Run, Step, SubjectAction,
+    Family, FlowRef, Inject, LinkAction, LinkChange, Open, Protocol, Request, Run, Step, Stream, StreamRef,
+    SubjectAction,
 };
 
 /// A scenario of mhlab: a topology, an implementation under test, and steps that are judged from packets.

@@ -109,6 +109,49 @@ impl JsonSchema for OneOrMany {
     }
 }
 
+/// A whole number, or a text such as "<= 3".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NumberOrText {
+    /// A bare number.
+    Number(u64),
+    /// A text.
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for NumberOrText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = NumberOrText;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number or a string")
+            }
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<NumberOrText, E> {
+                let number = u64::try_from(value);
+                number.map(NumberOrText::Number).map_err(|_| E::custom("the number is negative"))
+            }
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<NumberOrText, E> {
+                Ok(NumberOrText::Text(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for NumberOrText {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NumberOrText".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string" }]
+        })
+    }
+}
+
 /// A table with names of the author's own choice, in the order in which they stand in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named<T>(Vec<(At<String>, At<T>)>);

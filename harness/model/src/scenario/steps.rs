@@ -15,16 +15,19 @@ mod action;
 mod expect;
 mod links;
 mod pattern;
+mod streams;
 
 use action::Flows;
 use links::Links;
 pub(super) use links::muted;
+use streams::Streams;
 
 /// What steps have done so far.
 #[derive(Default)]
 struct Past {
     flows: Flows,
     links: Links,
+    streams: Streams,
 }
 
 /// Steps and invariants share one set of names.
@@ -51,14 +54,17 @@ pub(super) fn unique_names(raw: &Raw, findings: &mut Findings) {
 /// All steps.
 pub(super) fn steps(raw: &[At<raw::Step>], names: Names<'_>, findings: &mut Findings) -> Vec<Step> {
     let mut past = Past::default();
-    raw.iter().filter_map(|step| one(&step.value, names, &mut past, findings)).collect()
+    let steps = raw.iter().filter_map(|step| one(&step.value, names, &mut past, findings)).collect();
+    past.streams.all_ended(findings);
+    steps
 }
 
 fn one(step: &raw::Step, names: Names<'_>, past: &mut Past, findings: &mut Findings) -> Option<Step> {
     let within = step.within.as_ref().and_then(|text| words::duration(text, findings));
-    let kind = action::kind(step, &mut past.flows, findings);
+    let kind = action::kind(step, past, findings);
     let action = kind.and_then(|_| action::action(step, names, past, findings));
     let expect = expect::expect(step, kind, names, findings);
+    past.streams.check(step, names, findings);
     Some(Step { name: step.name.value.clone(), action: action?, expect, within })
 }
 

@@ -3,7 +3,11 @@ use std::{fs, path::Path, sync::OnceLock, time::Duration};
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::{Action, Content, Findings, PartKind, Place, Requirement, Scenario, parse, spanned::At, words};
+use super::{
+    Action, Content, Findings, Limit, PartKind, Place, Requirement, Scenario, parse,
+    spanned::{At, NumberOrText},
+    words,
+};
 use crate::{
     diagnostic::render,
     packet::flags::{ACK, SYN},
@@ -93,6 +97,36 @@ fn word<T>(text: &str, read: impl Fn(&At<String>, &mut Findings) -> Option<T>) -
 #[case("99999999999999999999s", None)]
 fn durations(#[case] text: &str, #[case] expected: Option<u64>) {
     assert_eq!(word(text, words::duration), expected.map(Duration::from_millis));
+}
+
+#[rstest]
+#[case("<= 50ms", Some(Limit::AtMost(50)))]
+#[case(">=3s", Some(Limit::AtLeast(3_000)))]
+#[case("50ms", None)]
+#[case("< 50ms", None)]
+#[case("<= 50", None)]
+fn time_limits(#[case] text: &str, #[case] expected: Option<Limit<u64>>) {
+    let found = word(text, words::time_limit).map(|limit| match limit {
+        Limit::Exactly(_) => panic!("no time is exact"),
+        Limit::AtMost(most) => Limit::AtMost(most.as_millis() as u64),
+        Limit::AtLeast(least) => Limit::AtLeast(least.as_millis() as u64),
+    });
+    assert_eq!(found, expected);
+}
+
+#[rstest]
+#[case("3", Some(Limit::Exactly(3)))]
+#[case("<= 3", Some(Limit::AtMost(3)))]
+#[case(">=0", Some(Limit::AtLeast(0)))]
+#[case("< 3", None)]
+#[case("<= -3", None)]
+#[case("= 3", None)]
+#[case("", None)]
+fn counts(#[case] text: &str, #[case] expected: Option<Limit<u64>>) {
+    let count = |text: &At<String>, findings: &mut Findings| {
+        words::count(&text.with(NumberOrText::Text(text.value.clone())), findings)
+    };
+    assert_eq!(word(text, count), expected);
 }
 
 #[rstest]

@@ -7,7 +7,10 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Endpoint, Findings, spanned::At};
+use super::{
+    Endpoint, Findings, Limit,
+    spanned::{At, NumberOrText},
+};
 use crate::{
     diagnostic::{Diagnostic, known_words},
     packet::flags,
@@ -154,6 +157,57 @@ pub(crate) fn duration(text: &At<String>, findings: &mut Findings) -> Option<Dur
             );
             None
         }
+    }
+}
+
+/// "3", "<= 3" or ">= 3".
+pub(crate) fn count(text: &At<NumberOrText>, findings: &mut Findings) -> Option<Limit<u64>> {
+    let words = match &text.value {
+        NumberOrText::Number(number) => return Some(Limit::Exactly(*number)),
+        NumberOrText::Text(words) => text.with(words.clone()),
+    };
+    let (limit, number) = limit(&words);
+    if let Ok(number) = number.parse() {
+        return Some(limit(number));
+    }
+    findings.push(
+        Diagnostic::new(
+            &text.span,
+            format!("\"{}\" is not a number of packets", words.value),
+            "expected a number, \"<= NUMBER\" or \">= NUMBER\"",
+        )
+        .hint("such as 0, \"<= 3\" or \">= 100\""),
+    );
+    None
+}
+
+/// "<= 50ms" or ">= 50ms".
+pub(crate) fn time_limit(text: &At<String>, findings: &mut Findings) -> Option<Limit<Duration>> {
+    let (limit, time) = limit(text);
+    let limit = limit(duration(&text.with(time.to_owned()), findings)?);
+    if limit.is_exact() {
+        findings.push(
+            Diagnostic::new(
+                &text.span,
+                "no time is met to the letter",
+                "expected \"<= TIME\" or \">= TIME\"",
+            )
+            .hint(format!("did you mean \"<= {}\"?", text.value.trim())),
+        );
+        return None;
+    }
+    Some(limit)
+}
+
+/// What a comparison makes of a value, and the value.
+fn limit<T>(text: &At<String>) -> (fn(T) -> Limit<T>, &str) {
+    let text = text.value.trim();
+    if let Some(value) = text.strip_prefix("<=") {
+        return (Limit::AtMost, value.trim_start());
+    }
+    match text.strip_prefix(">=") {
+        Some(value) => (Limit::AtLeast, value.trim_start()),
+        None => (Limit::Exactly, text),
     }
 }
 

@@ -46,6 +46,12 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
         Action::Open { flow, exchange } => format!("open flow {flow}: {}", question(ground, exchange)),
         Action::Say { flow } => format!("another question on flow {flow}"),
         Action::Close { flow } => format!("close flow {flow}"),
+        Action::Stream { stream, exchange, rate } => format!(
+            "stream {stream}: {} sends {rate} packets a second to {}",
+            node(exchange.from),
+            std::net::SocketAddr::new(exchange.to, exchange.port)
+        ),
+        Action::End { stream } => format!("end stream {stream}"),
         Action::Inject(injection) => format!(
             "{} sends a hand-made {} packet {} > {} by {}",
             node(injection.node),

@@ -108,7 +108,7 @@ pub(super) fn count(ground: Ground<'_>, counted: &Counted, evidence: &Evidence<'
         .iter()
         .filter(|record| matches(ground, &counted.pattern, record, Some(&own)))
         .collect();
-    let many = hits.len() as u64;
+    let many: u64 = hits.iter().map(|record| u64::from(record.times)).sum();
     let holds =
         many >= u64::from(counted.at_least) && counted.at_most.is_none_or(|most| many <= u64::from(most));
     let number = match (counted.at_least, counted.at_most) {

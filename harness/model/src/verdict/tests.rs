@@ -71,7 +71,7 @@ fn token(kind: TokenKind) -> Option<Token> {
 /// The record of a packet at a device, which is named.
 fn record(plan: &LabPlan, (node, device, sent): (usize, &str, bool), packet: Packet) -> Record {
     let device = plan.nodes[node].devices.iter().find(|own| own.name == device).unwrap().index;
-    Record { at: 0, node, device, sent, overheard: false, packet }
+    Record { at: 0, node, device, sent, overheard: false, packet, times: 1 }
 }
 
 fn way(plan: &LabPlan, hops: &[(usize, &str, bool)], drafts: &[&Draft]) -> Vec<Record> {

@@ -40,7 +40,7 @@ pub(super) fn run(
     let ended = harness_lab::process::ended(&child).map_err(started)?;
     let deadline = Instant::now() + LIMIT;
     loop {
-        reactor.turn()?;
+        reactor.hub.turn()?;
         if let Some(status) = child.try_wait().map_err(started)? {
             return Ok(CommandRun {
                 command: line.to_owned(),
@@ -57,7 +57,7 @@ pub(super) fn run(
                 output: output.text(),
             });
         }
-        reactor.wait(&[(ended.as_fd(), PollFlags::POLLIN)], deadline)?;
+        reactor.hub.wait(&[(ended.as_fd(), PollFlags::POLLIN)], deadline)?;
     }
 }
 

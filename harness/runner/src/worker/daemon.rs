@@ -70,7 +70,7 @@ impl Daemon {
         let started = |source| Failure::Start { program: line.clone(), source };
         let path = Path::new(DIRECTORY).join(format!("notify-{number}"));
         let notices = Rc::new(Notices::listen(path).map_err(started)?);
-        reactor.notices.push(Rc::clone(&notices));
+        reactor.hub.notices.push(Rc::clone(&notices));
         let log_path = Path::new(DIRECTORY).join(format!("daemon-{number}.log"));
         let log = File::options()
             .read(true)
@@ -121,7 +121,7 @@ impl Daemon {
         self.signal(Signal::SIGTERM)?;
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
-            reactor.turn()?;
+            reactor.hub.turn()?;
             if let Some(status) = self.ended()? {
                 break status;
             }
@@ -166,7 +166,7 @@ impl Daemon {
     fn await_ready(&mut self, reactor: &mut Reactor, what: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            reactor.turn()?;
+            reactor.hub.turn()?;
             if self.notices.ready() {
                 return Ok(());
             }
@@ -188,7 +188,7 @@ impl Daemon {
     /// Waits until it says something or ends, or something happens in the lab.
     fn wait(&self, reactor: &mut Reactor, deadline: Instant) -> Result<(), Failure> {
         let end = self.running.as_ref().map(|running| (running.ended.as_fd(), PollFlags::POLLIN));
-        reactor.wait(end.as_slice(), deadline)
+        reactor.hub.wait(end.as_slice(), deadline)
     }
 
     fn signal(&self, signal: Signal) -> Result<(), Failure> {

@@ -9,25 +9,24 @@ use harness_lab::{capture::Capture, inject::Injector, lab::Lab};
 use harness_model::{
     event::{CommandRun, Event, Outcome, StepReport},
     observation::{CommandSeen, Entry, ExchangeSeen, SocketResult},
-    packet::{
-        Token, TokenKind,
-        build::{Frame, build},
-    },
     plan::{self, LabPlan},
-    scenario::{self, Action, Exchange, Injection, Scenario, Step, SubjectAction, Variant},
+    scenario::{self, Action, Exchange, Scenario, Step, SubjectAction, Variant},
+    stream::Customers,
     topology::NodeId,
     verdict::{Evidence, Ground, describe_action, judge, judge_always},
 };
 
 use super::{
     commands,
-    failure::{self, Failure},
+    failure::Failure,
     finished, micros, mutant,
-    reactor::{RESTLESS, Reactor},
+    reactor::{Hub, RESTLESS, Reactor},
     subject::Subject,
-    traffic::{flow::Flow, service::Services},
+    traffic::{flow::Flow, service::Services, stream::Streams},
 };
 use crate::job::Job;
+
+mod inject;
 
 /// Runs a job in this process, which is PID 1 of a fresh sandbox, and says how it ended.
 pub(super) fn run(job: &Job, started: Instant, emit: &mut dyn FnMut(Event)) -> Remains {
@@ -81,7 +80,8 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         links: scenario.topology.links.len(),
         micros: micros(built),
     });
-    let mut reactor = Reactor { lab, capture, services, notices: Vec::new(), records: Vec::new() };
+    let streams = Streams::new(Customers::of(&scenario.topology, &plan));
+    let mut reactor = Reactor::new(lab, capture, services, streams);
     let mhnat = job.mhnat.as_deref();
     let subject = Subject::prepare(&mut reactor, variant, scenario.subject.0, &job.path, mhnat)?;
     let mut drive = Drive {
@@ -100,8 +100,8 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         drive.tell_what_was_printed();
     }
     let Drive { reactor, injector, .. } = drive;
-    let frames = reactor.records.len() as u64;
-    *remains = Remains { frames, capture: Some(reactor.capture), injector: Some(injector) };
+    let Hub { capture, frames, .. } = reactor.hub;
+    *remains = Remains { frames, capture: Some(capture), injector: Some(injector) };
     result
 }
 
@@ -131,7 +131,7 @@ impl Drive<'_> {
         if !self.scenario.steps.iter().any(applies) {
             self.drive_subject(SubjectAction::Apply)?;
         }
-        self.reactor.settle()?;
+        self.reactor.hub.settle()?;
         let mut failed: BTreeSet<String> = BTreeSet::new();
         for step in &self.scenario.steps {
             let report = self.step(step)?;
@@ -142,7 +142,7 @@ impl Drive<'_> {
         }
         for always in &self.scenario.always {
             let began = Instant::now();
-            let check = judge_always(self.ground(), always, &self.reactor.records);
+            let check = judge_always(self.ground(), always, &self.reactor.hub.records);
             if !check.holds {
                 failed.insert(always.name.clone());
             }
@@ -194,22 +194,26 @@ impl Drive<'_> {
 
     fn step(&mut self, step: &Step) -> Result<StepReport, Failure> {
         let began = Instant::now();
-        let first = self.reactor.records.len();
+        let first = self.reactor.hub.records.len();
         let done = self.act(step)?;
         if let (Some(within), None) = (step.within, done.exchange) {
-            self.reactor.watch_until(began + within)?;
+            self.reactor.hub.watch_until(began + within)?;
         }
-        self.reactor.settle()?;
+        self.reactor.hub.settle()?;
         self.subject.check()?;
-        // Sockets are drained one after the other; only the stamps tell the order across them.
-        self.reactor.records[first..].sort_by_key(|record| record.at);
+        self.reactor.hub.close_step(first);
+        let stream = match &step.action {
+            Action::End { stream } => self.reactor.hub.streams.take(stream),
+            _ => None,
+        };
         let conntrack = self.conntrack(step)?;
         let command: Option<CommandSeen> = done.command.as_ref().map(commands::seen);
         let evidence = Evidence {
-            records: &self.reactor.records[first..],
+            records: &self.reactor.hub.records[first..],
             exchange: done.exchange,
             injected: done.injected,
             command: command.as_ref(),
+            stream: stream.as_ref(),
             conntrack: &conntrack,
         };
         let judged = judge(self.ground(), step, &evidence);
@@ -244,6 +248,11 @@ impl Drive<'_> {
                 self.flows.insert(name.clone(), flow);
             }
             Action::Close { flow } => drop(self.flows.remove(flow)),
+            Action::Stream { stream, exchange, rate } => {
+                let Reactor { lab, hub } = &mut self.reactor;
+                hub.streams.start(lab, stream, exchange, *rate)?;
+            }
+            Action::End { stream } => self.reactor.hub.streams.end(stream)?,
             Action::Inject(injection) => done.injected = Some(self.inject(injection)?),
             Action::Run { on, command } => {
                 let directory = self.job.path.parent().unwrap_or(std::path::Path::new("/"));
@@ -259,7 +268,8 @@ impl Drive<'_> {
             }
             Action::Link { node, interface, action } => {
                 let index = self.plan.nodes[node.0].devices[*interface].index;
-                self.reactor.lab.change(node.0, index, *action)?;
+                self.reactor.hub.streams.link_changes();
+                self.reactor.change(|lab| lab.change(node.0, index, *action))??;
             }
             Action::Subject(action) => self.drive_subject(*action)?,
         }
@@ -283,15 +293,17 @@ impl Drive<'_> {
             if deadline.is_none() && Instant::now() > restless {
                 return Err(Failure::Restless(RESTLESS.as_secs()));
             }
-            if self.reactor.turn()? {
+            if self.reactor.hub.turn()? {
                 continue;
             }
             match deadline {
                 // The fence may have let the answer in.
-                None if self.reactor.is_quiet()? => break flow.progress().unwrap_or(SocketResult::Silence),
+                None if self.reactor.hub.is_quiet()? => {
+                    break flow.progress().unwrap_or(SocketResult::Silence);
+                }
                 None => {}
                 Some(deadline) if Instant::now() >= deadline => break SocketResult::Silence,
-                Some(deadline) => self.reactor.wait(flow.interest().as_slice(), deadline)?,
+                Some(deadline) => self.reactor.hub.wait(flow.interest().as_slice(), deadline)?,
             }
         };
         Ok(ExchangeSeen {
@@ -301,75 +313,6 @@ impl Drive<'_> {
             local: flow.local,
             remote: flow.remote,
             result,
-        })
-    }
-
-    fn inject(&mut self, injection: &Injection) -> Result<u32, Failure> {
-        self.probe += 1;
-        let sender = &self.plan.nodes[injection.node.0].devices[injection.interface];
-        let frame = Frame {
-            from: plan::mac(sender.index),
-            to: self.next_hop(injection)?,
-            source: injection.source,
-            destination: injection.destination,
-            ttl: injection.ttl,
-            protocol: injection.protocol,
-            source_port: injection.source_port,
-            destination_port: injection.destination_port,
-            flags: injection.flags,
-            sequence: injection.sequence,
-            token: Token { kind: TokenKind::Question, id: self.probe },
-            payload: injection.payload.as_bytes(),
-        };
-        let bytes = build(&frame).map_err(|error| Failure::Inject(error.to_string()))?;
-        self.injector
-            .send(&self.reactor.lab, injection.node.0, sender.index, &bytes)
-            .map_err(|error| Failure::Inject(failure::in_full(&error)))?;
-        Ok(self.probe)
-    }
-
-    /// The hardware address that a frame goes to: the named neighbour's, the destination's if it is on the link,
-    /// else the next hop's.
-    fn next_hop(&self, injection: &Injection) -> Result<[u8; 6], Failure> {
-        let node = &self.plan.nodes[injection.node.0];
-        let device = &node.devices[injection.interface];
-        let link = &self.scenario.topology.links[device.link];
-        let mac_of = |wanted: &dyn Fn(NodeId, usize) -> bool| {
-            let end = link.ends.iter().find(|(other, at)| *other != injection.node && wanted(*other, *at));
-            end.map(|(other, at)| plan::mac(self.plan.nodes[other.0].devices[*at].index))
-        };
-        let has = |address: std::net::IpAddr| {
-            move |plan: &LabPlan, other: NodeId, at: usize| {
-                plan.nodes[other.0].devices[at].addresses.iter().any(|own| own.addr() == address)
-            }
-        };
-        if let Some(via) = injection.via {
-            return mac_of(&|other, _| other == via).ok_or_else(|| {
-                let name = &self.scenario.topology.node(via).name;
-                Failure::Inject(format!("`{name}` is no neighbour on link `{}`", link.name))
-            });
-        }
-        let on_link = has(injection.destination);
-        if let Some(mac) = mac_of(&|other, at| on_link(self.plan, other, at)) {
-            return Ok(mac);
-        }
-        let route = node
-            .routes
-            .iter()
-            .filter(|route| route.device == device.index && route.to.contains(&injection.destination))
-            .max_by_key(|route| route.to.prefix_len());
-        if let Some(via) = route.and_then(|route| route.via) {
-            let next = has(via);
-            if let Some(mac) = mac_of(&|other, at| next(self.plan, other, at)) {
-                return Ok(mac);
-            }
-        }
-        // No route: on a cable there is only one who could take it.
-        mac_of(&|_, _| link.ends.len() == 2).ok_or_else(|| {
-            Failure::Inject(format!(
-                "nobody on link `{}` is the next hop to {} (hint: name a neighbour with `via`)",
-                link.name, injection.destination
-            ))
         })
     }
 

@@ -1,4 +1,4 @@
-//! Traffic through real sockets: services that answer, and flows that ask.
+//! Traffic through real sockets: services that answer, flows that ask, and streams that go on.
 
 use std::{
     io,
@@ -14,6 +14,7 @@ use nix::sys::socket::{
 
 pub(super) mod flow;
 pub(super) mod service;
+pub(super) mod stream;
 
 /// A socket that does not block, bound and connecting.
 ///

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Protocol;
-use crate::scenario::spanned::{At, OneOrMany};
+use crate::scenario::spanned::{At, NumberOrText, OneOrMany};
 
 /// What must be so after a step.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -49,6 +49,27 @@ pub struct Expect {
     /// Conntrack entries that must exist after the step.
     #[serde(default)]
     pub conntrack: Vec<At<Conntrack>>,
+    /// Packets of the stream that never arrived: a number, "<= 3" or ">= 3".
+    #[serde(default)]
+    pub lost: Option<At<NumberOrText>>,
+    /// Packets of the stream that arrived but whose answer did not come back.
+    #[serde(default)]
+    pub reply_lost: Option<At<NumberOrText>>,
+    /// Packets of the stream of which more than one copy arrived, there or back.
+    #[serde(default)]
+    pub duplicated: Option<At<NumberOrText>>,
+    /// Packets of the stream that arrived behind a later one, there or back.
+    #[serde(default)]
+    pub reordered: Option<At<NumberOrText>>,
+    /// The longest time from an answered packet to the next one, if any between them was not: "<= 50ms".
+    #[serde(default)]
+    pub outage: Option<At<String>>,
+    /// The time from the last link change to the first answered packet behind a loss: "<= 50ms".
+    #[serde(default)]
+    pub recovery: Option<At<String>>,
+    /// Packets of the stream on a provider's link with a source that this provider did not give.
+    #[serde(default)]
+    pub leaked: Option<At<NumberOrText>>,
     /// The command's exit status. Default: 0.
     #[serde(default)]
     pub exit: Option<At<i32>>,

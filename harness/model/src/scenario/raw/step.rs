@@ -24,6 +24,12 @@ pub struct Step {
     /// Close a flow.
     #[serde(default)]
     pub close: Option<At<FlowRef>>,
+    /// Send datagrams at a steady pace, whatever else happens, until the stream is ended.
+    #[serde(default)]
+    pub stream: Option<At<Stream>>,
+    /// End a stream, and judge it.
+    #[serde(default)]
+    pub end: Option<At<StreamRef>>,
     /// Send a hand-made frame.
     #[serde(default)]
     pub inject: Option<At<Inject>>,
@@ -99,6 +105,37 @@ pub struct Open {
 pub struct FlowRef {
     /// Its name.
     pub flow: At<String>,
+}
+
+/// Numbered UDP datagrams from one socket, each of which the service at the far end answers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Stream {
+    /// The stream's name for later steps.
+    pub name: At<String>,
+    /// The node that sends.
+    pub from: At<String>,
+    /// To whom: "NODE:PORT", "ADDRESS:PORT", `[IPV6]:PORT`.
+    pub to: At<String>,
+    /// Packets a second, at most 10000.
+    pub rate: At<u32>,
+    /// The address family, where a node has both. Default: ipv4 if it has one.
+    #[serde(default)]
+    pub family: Option<At<Family>>,
+    /// The local port. Default: the kernel's choice.
+    #[serde(default)]
+    pub source_port: Option<At<u16>>,
+    /// The local address. Default: the kernel's choice.
+    #[serde(default)]
+    pub source: Option<At<String>>,
+}
+
+/// A stream that an earlier step started.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StreamRef {
+    /// Its name.
+    pub stream: At<String>,
 }
 
 /// A hand-made frame, sent as if the node's own stack had.

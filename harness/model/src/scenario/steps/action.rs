@@ -11,6 +11,7 @@ use super::{
         words,
     },
     Past,
+    streams::Streams,
 };
 use crate::{
     diagnostic::{Diagnostic, hint_known, listed},
@@ -22,6 +23,11 @@ const LEAST_SIZE: u16 = 16;
 /// The most that a UDP datagram over IPv4 carries: 65535 bytes less the headers of IP and UDP.
 const MOST_SIZE: u16 = 65_507;
 
+/// A token, and a time as text.
+const STREAM_SIZE: u16 = 32;
+/// Packets a second that one loop sends, answers and captures at every device without falling behind.
+const MOST_RATE: u32 = 10_000;
+
 /// Which of its actions a step has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -29,6 +35,8 @@ pub(super) enum Kind {
     Open,
     Say,
     Close,
+    Stream,
+    End,
     Inject,
     Run,
     Link,
@@ -62,7 +70,7 @@ impl Flows {
 }
 
 /// Exactly one action, or a finding.
-pub(super) fn kind(step: &raw::Step, flows: &mut Flows, findings: &mut Findings) -> Option<Kind> {
+pub(super) fn kind(step: &raw::Step, past: &mut Past, findings: &mut Findings) -> Option<Kind> {
     fn span<T>(at: &Option<At<T>>) -> Option<&Range<usize>> {
         at.as_ref().map(|at| &at.span)
     }
@@ -71,6 +79,8 @@ pub(super) fn kind(step: &raw::Step, flows: &mut Flows, findings: &mut Findings)
         (Kind::Open, "open", span(&step.open)),
         (Kind::Say, "say", span(&step.say)),
         (Kind::Close, "close", span(&step.close)),
+        (Kind::Stream, "stream", span(&step.stream)),
+        (Kind::End, "end", span(&step.end)),
         (Kind::Inject, "inject", span(&step.inject)),
         (Kind::Run, "run", span(&step.run)),
         (Kind::Link, "link", span(&step.link)),
@@ -100,9 +110,15 @@ pub(super) fn kind(step: &raw::Step, flows: &mut Flows, findings: &mut Findings)
             .hint("make it two steps"),
         ),
     }
-    // Later steps may use the flow all the same.
+    // Later steps may use the flow or the stream all the same.
     if let Some(open) = &step.open {
-        flows.open(&open.value.flow);
+        past.flows.open(&open.value.flow);
+    }
+    if let Some(stream) = &step.stream {
+        past.streams.start(&stream.value.name, &mut Findings::new());
+    }
+    if let Some(end) = &step.end {
+        past.streams.end(&end.value.stream, &mut Findings::new());
     }
     None
 }
@@ -130,6 +146,13 @@ pub(super) fn action(
         flows.close(&close.value.flow);
         return Some(Action::Close { flow });
     }
+    if let Some(stream) = &step.stream {
+        return self::stream(&stream.value, names, &mut past.streams, findings);
+    }
+    if let Some(end) = &step.end {
+        let stream = past.streams.end(&end.value.stream, findings)?;
+        return Some(Action::End { stream });
+    }
     if let Some(inject) = &step.inject {
         return injection(&inject.value, names, findings).map(Action::Inject);
     }
@@ -147,6 +170,7 @@ pub(super) fn action(
     if let Some(link) = &step.link {
         let (node, interface) = names.interface(&link.value.at, findings)?;
         past.links.change(&link.value, (node, interface), names, findings);
+        past.streams.link_changes();
         return Some(Action::Link { node, interface, action: link.value.action.value });
     }
     step.subject.as_ref().map(|subject| Action::Subject(subject.value))
@@ -187,6 +211,23 @@ fn open(open: &raw::Open, names: Names<'_>, flows: &mut Flows, findings: &mut Fi
     let asked = Asked { from, to, protocol, family, source_port, source };
     let exchange = exchange(&asked, LEAST_SIZE, names, findings)?;
     Some(Action::Open { flow: flow.value.clone(), exchange })
+}
+
+fn stream(
+    stream: &raw::Stream,
+    names: Names<'_>,
+    streams: &mut Streams,
+    findings: &mut Findings,
+) -> Option<Action> {
+    let raw::Stream { name, from, to, rate, family, source_port, source } = stream;
+    streams.start(name, findings);
+    if !(1..=MOST_RATE).contains(&rate.value) {
+        let message = format!("a stream of {} packets a second is not possible", rate.value);
+        findings.push(Diagnostic::new(&rate.span, message, format!("expected 1 to {MOST_RATE}")));
+    }
+    let asked = Asked { from, to, protocol: &None, family, source_port, source };
+    let exchange = exchange(&asked, STREAM_SIZE, names, findings)?;
+    Some(Action::Stream { stream: name.value.clone(), exchange, rate: rate.value })
 }
 
 fn is_open(name: &At<String>, flows: &Flows, findings: &mut Findings) -> Option<String> {

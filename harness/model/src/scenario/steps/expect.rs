@@ -3,7 +3,13 @@
 use std::ops::Range;
 
 use super::{
-    super::{Expect, Findings, names::Names, raw, spanned::At},
+    super::{
+        Expect, Findings, StreamExpect,
+        names::Names,
+        raw,
+        spanned::{At, NumberOrText},
+        words,
+    },
     action::Kind,
     pattern,
 };
@@ -68,10 +74,20 @@ pub(super) fn expect(
         path,
         reply_path,
         packets,
+        stream: stream(value, findings),
         conntrack: value.conntrack.iter().filter_map(|at| pattern::entries(at, names, findings)).collect(),
         exit: value.exit.as_ref().map(|exit| exit.value).or(runs.then_some(0)),
         output: value.output.as_ref().map(|text| text.value.clone()),
     }
+}
+
+fn stream(value: &raw::Expect, findings: &mut Findings) -> StreamExpect {
+    let mut count = |text: &Option<At<NumberOrText>>| words::count(text.as_ref()?, findings);
+    let (lost, reply_lost, leaked) = (count(&value.lost), count(&value.reply_lost), count(&value.leaked));
+    let (duplicated, reordered) = (count(&value.duplicated), count(&value.reordered));
+    let mut time = |text: &Option<At<String>>| words::time_limit(text.as_ref()?, findings);
+    let (outage, recovery) = (time(&value.outage), time(&value.recovery));
+    StreamExpect { lost, reply_lost, duplicated, reordered, leaked, outage, recovery }
 }
 
 fn nodes(
@@ -99,13 +115,22 @@ fn place<T>(at: &Option<At<T>>) -> Place<'_> {
     at.as_ref().map(|at| &at.span)
 }
 
-/// Words about the answer's way.
-fn about_reply(value: &raw::Expect) -> [(&'static str, Place<'_>); 3] {
+/// Words about a stream.
+fn about_stream(value: &raw::Expect) -> [(&'static str, Place<'_>); 7] {
     [
-        ("reply-from", place(&value.reply_from)),
-        ("reply-by", place(&value.reply_by)),
-        ("reply-path", place(&value.reply_path)),
+        ("lost", place(&value.lost)),
+        ("reply-lost", place(&value.reply_lost)),
+        ("duplicated", place(&value.duplicated)),
+        ("reordered", place(&value.reordered)),
+        ("outage", place(&value.outage)),
+        ("recovery", place(&value.recovery)),
+        ("leaked", place(&value.leaked)),
     ]
+}
+
+/// Words about the answer's way.
+fn about_reply(value: &raw::Expect) -> [(&'static str, Place<'_>); 2] {
+    [("reply-by", place(&value.reply_by)), ("reply-path", place(&value.reply_path))]
 }
 
 /// Words about the question's way.
@@ -120,7 +145,8 @@ fn about_question(value: &raw::Expect) -> [(&'static str, Place<'_>); 5] {
 }
 
 fn says_where(value: &raw::Expect) -> bool {
-    about_reply(value).into_iter().chain(about_question(value)).any(|(_, place)| place.is_some())
+    let ways = about_reply(value).into_iter().chain(about_question(value));
+    value.reply_from.is_some() || ways.into_iter().any(|(_, place)| place.is_some())
 }
 
 /// Words that this action cannot answer.
@@ -135,11 +161,16 @@ fn misplaced(value: &raw::Expect, kind: Kind, findings: &mut Findings) {
     let exchange = "`request`, `open` or `say`";
     only(exchanges, ("answered", place(&value.answered)), exchange);
     only(exchanges, ("error", place(&value.error)), exchange);
+    only(exchanges, ("reply-from", place(&value.reply_from)), exchange);
+    let ends = kind == Kind::End;
     for word in about_reply(value) {
-        only(exchanges, word, exchange);
+        only(exchanges || ends, word, "`request`, `open`, `say` or `end`");
     }
     for word in about_question(value) {
-        only(exchanges || kind == Kind::Inject, word, "`request`, `open`, `say` or `inject`");
+        only(exchanges || ends || kind == Kind::Inject, word, "`request`, `open`, `say`, `inject` or `end`");
+    }
+    for word in about_stream(value) {
+        only(ends, word, "`end`");
     }
     only(kind == Kind::Run, ("exit", place(&value.exit)), "`run`");
     only(kind == Kind::Run, ("output", place(&value.output)), "`run`");

@@ -20,6 +20,7 @@ use nix::sys::socket::{
     sockopt::{Ipv6V6Only, ReuseAddr},
 };
 
+use super::stream::Streams;
 use crate::worker::failure::Failure;
 
 /// The largest question that is answered.
@@ -69,19 +70,22 @@ impl Services {
         udp.chain(listeners).chain(self.connections.iter().map(|connection| connection.stream.as_fd()))
     }
 
-    /// Answers all that was asked. Returns whether anything was.
-    pub(in crate::worker) fn serve(&mut self) -> bool {
+    /// Answers all that was asked. Returns whether anything was, but by streams that run.
+    pub(in crate::worker) fn serve(&mut self, streams: &mut Streams) -> bool {
         let mut busy = false;
         for socket in &self.udp {
             // An error is one of an earlier answer (ICMP): it is taken off the socket, and that is all.
             while let Some(received) = ready(socket.recv_from(&mut self.buffer)) {
-                busy = true;
+                let mut of_stream = false;
                 if let Ok((length, from)) = received
+                    && let Some(token) = Token::read(&self.buffer[..length])
                     && let Some(answer) = Token::answer(&self.buffer[..length])
                 {
+                    of_stream = streams.arrived(token);
                     // No route for the answer: the asking side sees that none comes.
                     let _ = socket.send_to(&answer, from);
                 }
+                busy |= !of_stream;
             }
         }
         for listener in &self.listeners {
