@@ -54,6 +54,22 @@ pub struct NodePlan {
     pub services: Vec<Service>,
 }
 
+impl NodePlan {
+    /// A node with nothing in it.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            sysctls: Vec::new(),
+            devices: Vec::new(),
+            loopback: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            neighbours: Vec::new(),
+            services: Vec::new(),
+        }
+    }
+}
+
 /// A device in a node, whose cable is made elsewhere in the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Device {

@@ -112,7 +112,7 @@ impl From<Taken> for Failure {
 
 /// A failure that a test asks for, before the request named.
 fn injected(what: &str) -> Result<(), KernelError> {
-    fault::point(what).map_err(|source| KernelError::Refused { what: what.to_owned(), source })
+    fault::point(what).map_err(denied(what))
 }
 
 /// Whether a family is not part of this kernel: then there is nothing of it, which is no failure.
@@ -124,6 +124,12 @@ fn lacks_family(error: &rtnetlink::Error) -> bool {
         ),
         _ => false,
     }
+}
+
+/// A socket of netfilter's that says no.
+fn denied(what: impl Into<String>) -> impl FnOnce(io::Error) -> KernelError {
+    let what = what.into();
+    move |source| KernelError::Refused { what, source }
 }
 
 fn refused(what: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> KernelError {

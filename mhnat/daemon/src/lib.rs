@@ -16,6 +16,7 @@ mod facts;
 mod failure;
 mod fault;
 mod kernel;
+mod netlink;
 mod nft;
 mod notify;
 mod state;

@@ -57,7 +57,8 @@ impl Lab {
         let mut lost = self.of_device(node, device);
         let named = |own: &Device| Device { addresses: Vec::new(), ..own.clone() };
         let devices = lost.devices.iter().map(named).collect();
-        let routes = NodePlan { devices, routes: std::mem::take(&mut lost.routes), ..bare(&lost) };
+        let routes =
+            NodePlan { devices, routes: std::mem::take(&mut lost.routes), ..NodePlan::named(&lost.name) };
         self.nodes[node].send(batch(&lost, ANYHOW))?;
         if self.own_routes != Some(node) {
             self.nodes[node].send(batch(&routes, NEW))?;
@@ -73,7 +74,7 @@ impl Lab {
     fn of_device(&self, node: usize, device: u32) -> NodePlan {
         let plan = &self.plan.nodes[node];
         let now = self.index_now(device);
-        let mut part = bare(plan);
+        let mut part = NodePlan::named(&plan.name);
         part.devices = plan.devices.iter().filter(|own| own.index == device).cloned().collect();
         part.routes = plan.routes.iter().filter(|route| route.device == device).cloned().collect();
         part.neighbours = plan.neighbours.iter().filter(|known| known.device == device).cloned().collect();
@@ -81,19 +82,5 @@ impl Lab {
         part.routes.iter_mut().for_each(|route| route.device = now);
         part.neighbours.iter_mut().for_each(|known| known.device = now);
         part
-    }
-}
-
-/// A node with nothing in it.
-fn bare(plan: &NodePlan) -> NodePlan {
-    NodePlan {
-        name: plan.name.clone(),
-        sysctls: Vec::new(),
-        devices: Vec::new(),
-        loopback: Vec::new(),
-        routes: Vec::new(),
-        rules: Vec::new(),
-        neighbours: Vec::new(),
-        services: Vec::new(),
     }
 }

@@ -89,16 +89,8 @@ pub(crate) fn node(name: &str) -> NodePlan {
         ("ipv6/conf/default/router_solicitations", "0"),
         ("ipv6/conf/default/addr_gen_mode", "1"),
     ];
-    NodePlan {
-        name: name.to_owned(),
-        sysctls: quiet.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
-        devices: Vec::new(),
-        loopback: Vec::new(),
-        routes: Vec::new(),
-        rules: Vec::new(),
-        neighbours: Vec::new(),
-        services: Vec::new(),
-    }
+    let sysctls = quiet.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    NodePlan { sysctls, ..NodePlan::named(name) }
 }
 
 fn host(name: &str, index: u32, number: u32) -> NodePlan {

@@ -1,4 +1,27 @@
-//! The nearest known word to one that is not known.
+//! Known words, and the nearest to one that is not known.
+
+use toml::Spanned;
+
+use crate::diagnostic::Diagnostic;
+
+/// What a word stands for that must be one of these. `complaint` gives title and hint for one that is not.
+pub(super) fn one_of<T: Copy>(
+    text: &Spanned<String>,
+    words: &[(&str, T)],
+    found: &mut Vec<Diagnostic>,
+    complaint: impl FnOnce(&str) -> (String, &'static str),
+) -> Option<T> {
+    let word = text.get_ref().as_str();
+    let known = words.iter().find(|(known, _)| *known == word);
+    if known.is_none() {
+        let all = || words.iter().map(|(known, _)| *known);
+        let expected = format!("expected {}", alternatives(all()));
+        let label = nearest(word, all()).map_or(expected, |meant| format!("perhaps `{meant}` was meant"));
+        let (title, hint) = complaint(word);
+        found.push(Diagnostic::new(title, text.span(), label).hint(hint));
+    }
+    known.map(|(_, meaning)| *meaning)
+}
 
 /// The candidate most like `word`, if one is like enough to have been meant.
 pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {

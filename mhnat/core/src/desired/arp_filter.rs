@@ -20,7 +20,7 @@ pub(super) fn ruleset(model: &Model) -> Ruleset {
     let mut out = Ruleset { table: Table::Bridge, ..Ruleset::default() };
     let Some(filter) = &model.arp_filter else { return out };
     let mut rules = Vec::new();
-    out.sets.push(Set::new("filtered_on".to_owned(), "ifname", filter.devices.iter().map(quoted).collect()));
+    out.sets.push(Set::new("filtered_on", "ifname", filter.devices.iter().map(quoted).collect()));
     for family in Family::ALL {
         let shared: Vec<IpAddr> =
             filter.addresses.iter().copied().filter(|it| Family::of(*it) == family).collect();

@@ -198,7 +198,8 @@ impl Log<'_> {
         }
         if *forgotten > 0 {
             let number = usize::try_from(*forgotten).unwrap_or(usize::MAX);
-            self.line(&format!("{} begin anew", count(number, "connection")));
+            let verb = if number == 1 { "begins" } else { "begin" };
+            self.line(&format!("{} {verb} anew", count(number, "connection")));
         }
     }
 

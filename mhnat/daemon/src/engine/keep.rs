@@ -8,7 +8,6 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use mhnat_core::converge;
 use mhnat_core::family::Family;
 use mhnat_core::link::{Availability, Unusable};
 use mhnat_core::model::Model;
@@ -122,8 +121,8 @@ impl<'a> Keeper<'a> {
         turn.took = begun.elapsed();
         // Only now is there another way. Nobody waits for what comes after it.
         let sweeps = self.sweeps(&picture, !turn.transitions.is_empty());
-        for sweep in self.again.drain(..).chain(sweeps.iter().cloned()) {
-            turn.forgotten += Kernel::forget(&sweep)?;
+        for sweep in std::mem::take(&mut self.again).iter().chain(&sweeps) {
+            turn.forgotten += Kernel::forget(sweep)?;
         }
         turn.again = !sweeps.is_empty();
         self.again = sweeps;
@@ -154,7 +153,7 @@ impl<'a> Keeper<'a> {
         !commands.is_empty()
             || !remembered
             || self.state.slots != *slots
-            || converge::steps(routing, &picture.wanted()) != converge::Steps::default()
+            || *routing != picture.wanted()
             || !(pairs.first.is_empty() && pairs.last.is_empty())
             || !(sysctls.open.is_empty() && sysctls.forward.is_empty() && sysctls.obsolete.is_empty())
     }

@@ -105,7 +105,7 @@ pub(super) struct Prospect {
 
 impl Prospect {
     pub(super) fn changes(&self) -> Changes {
-        let Picture { routing, desired: _, present, pairs, sysctls, values, .. } = &self.picture;
+        let Picture { routing, present, pairs, sysctls, values, .. } = &self.picture;
         let kept = self.former.state.as_ref().map(|state| state.kept.clone()).unwrap_or_default();
         let ruleset = self.former.ruleset.as_deref().unwrap_or_default();
         Changes { altered: self.altered, ..Changes::default() }

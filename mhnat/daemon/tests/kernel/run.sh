@@ -38,7 +38,7 @@ soon 'ip route show table 10900 | grep -q "default via 10.2.0.1"' "the other upl
 soon '[ "$(entries)" = 3 ]' "$(conntrack -L 2>/dev/null)"
 conntrack -L 2>/dev/null | grep -q 'src=10.9.0.1' && fail "the connection of the lost uplink is there"
 grep -q 'uplink first does not carry IPv4: the interface has no carrier' /run/log || fail "$(cat /run/log)"
-soon 'grep -q "^1 connection begin anew" /run/log' "no word of it"
+soon 'grep -q "^1 connection begins anew" /run/log' "no word of it"
 clean || fail "$(cat /run/said)"
 
 # It comes back; by default nobody moves.

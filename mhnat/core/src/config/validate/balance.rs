@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use toml::Spanned;
 
 use super::super::raw;
-use super::super::words::{alternatives, nearest};
+use super::super::words::one_of;
 use super::uplinks::Known;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Balance, BalanceBy, Seconds};
@@ -39,20 +39,14 @@ pub(super) fn balance(
 }
 
 fn by(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<BalanceBy> {
-    const WORDS: [(&str, BalanceBy); 2] =
-        [("connection", BalanceBy::Connection), ("source-destination", BalanceBy::SourceDestination)];
-    let word = text.get_ref().as_str();
-    let known = WORDS.iter().find(|(known, _)| *known == word);
-    if known.is_none() {
-        let words = || WORDS.iter().map(|(known, _)| *known);
-        let expected = format!("expected {}", alternatives(words()));
-        let label = nearest(word, words()).map_or(expected, |meant| format!("perhaps `{meant}` was meant"));
-        found.push(Diagnostic::new(format!("nothing is balanced by {word:?}"), text.span(), label).hint(
+    let words = [("connection", BalanceBy::Connection), ("source-destination", BalanceBy::SourceDestination)];
+    one_of(text, &words, found, |word| {
+        (
+            format!("nothing is balanced by {word:?}"),
             "`connection` draws lots for each new connection; `source-destination` gives the same two \
-                 addresses the same uplink",
-        ));
-    }
-    known.map(|(_, by)| *by)
+             addresses the same uplink",
+        )
+    })
 }
 
 fn seconds(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<Seconds> {

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::Named;
 use super::super::raw::{self, OneOrMany};
-use super::super::words::{alternatives, nearest};
+use super::super::words::{nearest, one_of};
 use super::addresses::{Placed, address, is_link_local, some_words, words};
 use super::{prefixes, sources};
 use crate::diagnostic::Diagnostic;
@@ -172,18 +172,12 @@ fn complain<T: std::str::FromStr<Err = NameError>>(
 }
 
 fn fate(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<FlowFate> {
-    const WORDS: [(&str, FlowFate); 2] = [("rehome", FlowFate::Rehome), ("stay", FlowFate::Stay)];
-    let word = text.get_ref().as_str();
-    let known = WORDS.iter().find(|(known, _)| *known == word);
-    if known.is_none() {
-        let words = || WORDS.iter().map(|(known, _)| *known);
-        let expected = format!("expected {}", alternatives(words()));
-        let label = nearest(word, words()).map_or(expected, |meant| format!("perhaps `{meant}` was meant"));
-        found.push(Diagnostic::new(format!("connections do not {word:?}"), text.span(), label).hint(
+    one_of(text, &[("rehome", FlowFate::Rehome), ("stay", FlowFate::Stay)], found, |word| {
+        (
+            format!("connections do not {word:?}"),
             "`stay` keeps their uplink; `rehome` has them begin anew by the uplink that a new one takes",
-        ));
-    }
-    known.map(|(_, fate)| *fate)
+        )
+    })
 }
 
 /// What stands for whatever the kernel was told by others.
