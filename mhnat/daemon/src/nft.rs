@@ -1,5 +1,6 @@
 //! Our nft table: changed through nft, by its program or its library, and read from the kernel itself.
 
+mod commit;
 mod library;
 mod program;
 mod tables;
@@ -14,6 +15,7 @@ use mhnat_core::nft::Inventories;
 use nix::errno::Errno;
 use thiserror::Error;
 
+pub(crate) use self::commit::InForce;
 pub use self::library::Library;
 pub(crate) use self::program::Program;
 use self::program::Waiting;
@@ -213,10 +215,10 @@ impl Loader {
     }
 
     /// Executes commands in one transaction: all of them take effect at one moment, or none.
-    pub(crate) async fn load(self, nft: &Nft, commands: &str) -> Result<(), NftError> {
+    pub(crate) async fn load<'a>(self, nft: &Nft, commands: &'a str) -> Result<InForce<'a>, NftError> {
         match self.0 {
             Some(waiting) if !commands.is_empty() => waiting.run(commands).await,
-            _ => nft.load(commands).await,
+            _ => nft.load(commands).await.map(|()| InForce::finally()),
         }
     }
 }

@@ -70,8 +70,14 @@ pub(crate) async fn apply(
     };
     let outcome = match (forward, prepared) {
         (Err(failure), _) => Err(failure),
-        (Ok(()), Some(prepared)) => prepared.and_then(Prepared::commit).map_err(Failure::from),
-        (Ok(()), None) => time_runs(dir, &mut done, supervisor.as_mut()),
+        (Ok(ruleset), Some(prepared)) => match prepared.and_then(Prepared::commit) {
+            Ok(()) => ruleset.end().await.map_err(Failure::from),
+            Err(error) => Err(error.into()),
+        },
+        (Ok(ruleset), None) => match ruleset.end().await {
+            Ok(()) => time_runs(dir, &mut done, supervisor.as_mut()),
+            Err(error) => Err(error.into()),
+        },
     };
     if let Err(failure) = outcome {
         return Err(back(&change, &former, dir, failure).await);

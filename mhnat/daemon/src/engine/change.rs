@@ -12,11 +12,15 @@ use super::observe::Picture;
 use super::{change_devices, differences, execute};
 use crate::failure::{Exit, Failure};
 use crate::kernel::{Devices, Kernel};
-use crate::nft::{Loader, Nft};
+use crate::nft::{InForce, Loader, Nft};
 use crate::sysctl;
 
-/// Rules and routes as they were read while nft worked, where nothing of them came after it.
-pub(super) struct ReadBack(Option<Routing>);
+/// What is known of a change that was done.
+pub(super) struct ReadBack<'a> {
+    /// Rules and routes as they were read while nft worked, where nothing of them came after it.
+    routing: Option<Routing>,
+    ruleset: InForce<'a>,
+}
 
 /// A change on its way.
 pub(super) struct Change<'a> {
@@ -29,14 +33,14 @@ pub(super) struct Change<'a> {
     pub(super) loading: Cell<bool>,
 }
 
-impl Change<'_> {
+impl<'a> Change<'a> {
     /// Does it. `kept` are the settings that are remembered; `meanwhile` is done while nft works.
     pub(super) async fn forward(
         &self,
         loader: Loader,
         kept: &Values,
         meanwhile: impl FnOnce(),
-    ) -> Result<ReadBack, Failure> {
+    ) -> Result<ReadBack<'a>, Failure> {
         let Picture { desired, pairs, sysctls, .. } = self.picture;
         let Desired { ruleset: _, bridge: _, devices: _, rules: _, routes: _, sysctls: _ } = desired;
         let SysctlPlan { keep: _, open, forward, obsolete } = sysctls;
@@ -68,7 +72,7 @@ impl Change<'_> {
             if complete { Some(self.kernel.routing(devices).await) } else { None }
         };
         let (loaded, early) = tokio::join!(self.load(loader), early);
-        loaded?;
+        let ruleset = loaded?;
         execute(&steps.after_ruleset, devices)?;
         // Nothing leads there any more.
         change_devices(self.kernel, &pairs.last).await?;
@@ -77,20 +81,20 @@ impl Change<'_> {
         for (key, value) in forward {
             sysctl::write(key, value)?;
         }
-        Ok(ReadBack(early.transpose()?))
+        Ok(ReadBack { routing: early.transpose()?, ruleset })
     }
 
-    /// Looks at what was done.
-    pub(super) async fn verify(&self, read: ReadBack) -> Result<(), Failure> {
+    /// Looks at what was done, and gives back whom else to wait for.
+    pub(super) async fn verify(&self, read: ReadBack<'a>) -> Result<InForce<'a>, Failure> {
         let wanted = self.picture.wanted();
-        let routing = match read.0 {
+        let routing = match read.routing {
             Some(routing) => routing,
             None => self.kernel.routing(&self.kernel.devices().await?).await?,
         };
         let mut wrong = differences(&routing, &wanted);
         wrong.extend(self.deviations().await?);
         match wrong.first() {
-            None => Ok(()),
+            None => Ok(read.ruleset),
             Some(first) => {
                 Err(Failure::new(Exit::Failed, format!("the kernel did not end up as planned: {first}"))
                     .hint("does another program manage the same?"))
@@ -111,7 +115,7 @@ impl Change<'_> {
         Ok(Some((devices, routing)))
     }
 
-    async fn load(&self, loader: Loader) -> Result<(), Failure> {
+    async fn load(&self, loader: Loader) -> Result<InForce<'a>, Failure> {
         self.loading.set(!self.commands.is_empty());
         Ok(loader.load(self.nft, self.commands).await?)
     }

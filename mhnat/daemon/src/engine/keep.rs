@@ -106,21 +106,27 @@ impl<'a> Keeper<'a> {
         let commands = self.commands(&picture);
         let mut turn = Turn { transitions: self.transitions(&picture), ..Turn::default() };
         turn.changed = self.lacks(&picture, &commands);
+        self.mend(&picture, &commands, begun, events, &mut turn).await?;
+        let Picture { model, availability, .. } = picture;
+        self.last = Some(Last { model, availability });
+        Ok(turn)
+    }
+
+    /// Does what is to be done, in the order in which nothing is misled.
+    async fn mend(
+        &mut self,
+        picture: &Picture,
+        commands: &str,
+        begun: Instant,
+        events: &Events,
+        turn: &mut Turn,
+    ) -> Result<(), Failure> {
         let (kernel, nft) = (self.kernel.clone(), self.nft);
-        let change = Change {
-            kernel: &kernel,
-            nft,
-            picture: &picture,
-            commands: &commands,
-            loading: Cell::new(false),
-        };
-        let mut read = None;
-        if turn.changed {
-            read = Some(self.change(&change).await?);
-        }
+        let change = Change { kernel: &kernel, nft, picture, commands, loading: Cell::new(false) };
+        let read = if turn.changed { Some(self.change(&change).await?) } else { None };
         turn.took = begun.elapsed();
         // Only now is there another way. Nobody waits for what comes after it.
-        let sweeps = self.sweeps(&picture, !turn.transitions.is_empty());
+        let sweeps = self.sweeps(picture, !turn.transitions.is_empty());
         for sweep in std::mem::take(&mut self.again).iter().chain(&sweeps) {
             turn.forgotten += Kernel::forget(sweep)?;
         }
@@ -130,9 +136,7 @@ impl<'a> Keeper<'a> {
             self.confirm(&change, read, events).await?;
             turn.again |= self.loaded.is_none();
         }
-        let Picture { model, availability, .. } = picture;
-        self.last = Some(Last { model, availability });
-        Ok(turn)
+        Ok(())
     }
 
     /// What turns our tables into what they should be, as little as is known to be enough.
@@ -159,7 +163,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Does what is lacking.
-    async fn change(&mut self, change: &Change<'_>) -> Result<ReadBack, Failure> {
+    async fn change<'c>(&mut self, change: &Change<'c>) -> Result<ReadBack<'c>, Failure> {
         let Picture { sysctls, slots, .. } = change.picture;
         // What `down` needs is on disk before it is needed. A flap needs nothing that is not there already.
         let mut next = self.state.clone();
@@ -179,10 +183,15 @@ impl<'a> Keeper<'a> {
     }
 
     /// Looks at what was done, and remembers it.
-    async fn confirm(&mut self, change: &Change<'_>, read: ReadBack, events: &Events) -> Result<(), Failure> {
+    async fn confirm<'c>(
+        &mut self,
+        change: &Change<'c>,
+        read: ReadBack<'c>,
+        events: &Events,
+    ) -> Result<(), Failure> {
         let Picture { generation, sysctls, desired, .. } = change.picture;
         let loaded = self.loaded.take();
-        change.verify(read).await?;
+        change.verify(read).await?.end().await?;
         self.loaded = if change.commands.is_empty() {
             loaded
         } else {

@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
+use super::commit::{Commits, Ending, InForce};
 use super::{NftError, refused};
 use crate::fault;
 
@@ -154,10 +155,20 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Runs commands in one transaction.
-    pub(super) async fn run(self, commands: &str) -> Result<(), NftError> {
+    pub(super) async fn run(self, commands: &str) -> Result<InForce<'_>, NftError> {
         let Self { program, what, starting } = self;
         fault::point(what).map_err(|error| program.broken(error))?;
+        let commits = Commits::watch(commands);
         let child = starting.join().unwrap_or_else(|_| Err(io::Error::other("it could not be started")));
-        program.finish(child, what, commands).await.map(drop)
+        let process = child.as_ref().ok().and_then(Child::id);
+        let mut ending: Ending<'_> =
+            Box::pin(async move { program.finish(child, what, commands).await.map(drop) });
+        let (Some(mut commits), Some(process)) = (commits, process) else {
+            return ending.await.map(|()| InForce::finally());
+        };
+        tokio::select! {
+            ended = &mut ending => ended.map(|()| InForce::finally()),
+            () = commits.by(process) => Ok(InForce::but_for(ending)),
+        }
     }
 }

@@ -23,6 +23,8 @@ const GET_RULE: u16 = SUBSYSTEM | 7;
 const GET_SET: u16 = SUBSYSTEM | 10;
 /// `NFT_MSG_GETGEN`.
 const GET_GENERATION: u16 = SUBSYSTEM | 16;
+/// `NFT_MSG_NEWGEN`.
+const NEW_GENERATION: u16 = SUBSYSTEM | 15;
 
 /// What all tables of ours are called.
 const NAME: &str = "mhnat";
@@ -68,6 +70,12 @@ pub(super) fn current_generation() -> io::Result<u32> {
 pub(super) fn is_about_ours(message: &[u8]) -> bool {
     kind_of(message) & 0xff00 == SUBSYSTEM
         && text(message.get(BODY..).unwrap_or_default(), NFTA_OF_TABLE) == Some(NAME.as_bytes())
+}
+
+/// The process that this event tells to have committed a transaction, as numbered in the first PID namespace.
+pub(super) fn committed_by(message: &[u8]) -> Option<u32> {
+    let process = || attribute(message.get(BODY..)?, NFTA_GEN_PROC_PID).and_then(number);
+    if kind_of(message) == NEW_GENERATION { process() } else { None }
 }
 
 fn read_all(socket: &Socket) -> io::Result<Inventories> {
@@ -130,6 +138,7 @@ const NFTA_SET_NAME: u16 = 2;
 const NFTA_SET_FLAGS: u16 = 3;
 const NFTA_RULE_USERDATA: u16 = 7;
 const NFTA_GEN_ID: u16 = 1;
+const NFTA_GEN_PROC_PID: u16 = 2;
 const NFT_SET_ANONYMOUS: u32 = 1;
 const NFT_SET_MAP: u32 = 8;
 
