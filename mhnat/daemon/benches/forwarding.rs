@@ -5,8 +5,9 @@
 //! namespaces of its own. One thread on one processor sends, and as veth hands a packet on within the sender's
 //! system call, the processor time that it takes is that of the whole way; what else the machine does is not counted.
 //! All gateways are measured in turn, and medians are printed:
-//! packets of a known flow, and flows that are new with every packet. Root is not needed, but without it the kernel
-//! does not take the largest ruleset at once.
+//! packets of a known flow, and flows that are new with every packet: all to the last entry, which tells what the ruleset
+//! costs, and evenly over all entries, which tells what as many destinations cost besides. Root is not needed, but
+//! without it the kernel does not take the largest ruleset at once.
 #![expect(clippy::print_stdout, reason = "a program that measures")]
 
 #[expect(dead_code, reason = "some of it is for the other measuring programs")]
@@ -70,38 +71,53 @@ fn main() -> Result<(), Error> {
     for round in 0..rounds {
         for gateway in &mut gateways {
             gateway.known()?;
-            gateway.new_flows(round)?;
+            gateway.new_flows(round, Spread::Last)?;
+            gateway.new_flows(round, Spread::All)?;
         }
     }
     table(&gateways);
     Ok(())
 }
 
+/// Where new flows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spread {
+    /// To the last entry: the worst place in a list.
+    Last,
+    /// Over all entries evenly.
+    All,
+}
+
+/// One kind of what was measured at a gateway.
+type Rates = fn(&Gateway) -> &[f64];
+
 /// Rates, what they are of the rate with one entry, and of plain routing to as many destinations: those cost
 /// something by themselves.
 fn table(gateways: &[Gateway]) {
-    println!(
-        "{:<10} {:<8} {:>12} {:>6} {:>11} {:>14} {:>6} {:>11}",
-        "subject", "entries", "packets/s", "to 1", "to routing", "new flows/s", "to 1", "to routing"
-    );
-    let rates = |subject, entries| -> Option<(f64, f64)> {
-        let it = gateways.iter().find(|it| it.subject == subject && it.entries == entries)?;
-        Some((median(it.packets.clone())?, median(it.flows.clone())?))
-    };
-    for subject in [Subject::Routing, Subject::FanOuts, Subject::Forwards, Subject::Linear] {
-        for entries in SIZES {
-            let measured = (rates(subject, entries), rates(subject, 1), rates(Subject::Routing, entries));
-            let (Some(own), Some(one), Some(routing)) = measured else { continue };
-            println!(
-                "{:<10} {entries:<8} {:>12.0} {:>6.2} {:>11.2} {:>14.0} {:>6.2} {:>11.2}",
-                format!("{subject:?}").to_lowercase(),
-                own.0,
-                own.0 / one.0,
-                own.0 / routing.0,
-                own.1,
-                own.1 / one.1,
-                own.1 / routing.1
-            );
+    let kinds: [(&str, Rates); 3] = [
+        ("packets of a known flow", |it| &it.packets),
+        ("new flows to the last entry", |it| &it.flows_to_last),
+        ("new flows over all entries", |it| &it.flows),
+    ];
+    for (title, rates) in kinds {
+        println!(
+            "\n{title}\n{:<10} {:<8} {:>12} {:>6} {:>11}",
+            "subject", "entries", "per second", "to 1", "to routing"
+        );
+        let rate = |subject, entries| -> Option<f64> {
+            median(rates(gateways.iter().find(|it| it.subject == subject && it.entries == entries)?).to_vec())
+        };
+        for subject in [Subject::Routing, Subject::FanOuts, Subject::Forwards, Subject::Linear] {
+            for entries in SIZES {
+                let measured = (rate(subject, entries), rate(subject, 1), rate(Subject::Routing, entries));
+                let (Some(own), Some(one), Some(routing)) = measured else { continue };
+                println!(
+                    "{:<10} {entries:<8} {own:>12.0} {:>6.2} {:>11.2}",
+                    format!("{subject:?}").to_lowercase(),
+                    own / one,
+                    own / routing
+                );
+            }
         }
     }
 }
@@ -112,6 +128,7 @@ struct Gateway {
     entries: u32,
     client: Sender,
     packets: Vec<f64>,
+    flows_to_last: Vec<f64>,
     flows: Vec<f64>,
 }
 
@@ -152,7 +169,15 @@ impl Gateway {
             }
         }
         let client = Sender::new(&format!("client{number}"))?;
-        Ok(Self { name, subject, entries, client, packets: Vec::new(), flows: Vec::new() })
+        Ok(Self {
+            name,
+            subject,
+            entries,
+            client,
+            packets: Vec::new(),
+            flows_to_last: Vec::new(),
+            flows: Vec::new(),
+        })
     }
 
     /// Where a packet of an entry goes. A forward has its port, where a fan-out takes any.
@@ -186,23 +211,30 @@ impl Gateway {
         self.all_arrived(seen, packets)
     }
 
-    /// A flow a packet, over all entries evenly.
-    fn new_flows(&mut self, round: u32) -> Result<(), Error> {
+    /// A flow a packet.
+    fn new_flows(&mut self, round: u32, spread: Spread) -> Result<(), Error> {
         shell(&format!("ip netns exec gw{} conntrack -F 2>/dev/null", self.name))?;
         let seen = self.arrived()?;
         let flows = self.few(FLOWS);
         // Over all entries, also where there are more of them than flows.
         let step = usize::try_from(self.entries.min(FLOWS).div_ceil(flows))?;
-        let entries = (0..self.entries.min(FLOWS)).step_by(step).cycle();
+        let entries = match spread {
+            Spread::Last => self.entries - 1..self.entries,
+            Spread::All => 0..self.entries.min(FLOWS),
+        };
         let targets = (0..flows)
-            .zip(entries)
+            .zip(entries.step_by(step).cycle())
             .map(|(flow, entry)| self.target(entry, u16::try_from(1_024 + (flow + round * FLOWS) % 60_000)?))
             .collect::<Result<Vec<_>, _>>()?;
         let begun = processor_time()?;
         for (source, to) in (SOURCE..).zip(&targets) {
             self.client.send(source, *to)?;
         }
-        self.flows.push(f64::from(flows) / (processor_time()? - begun).as_secs_f64());
+        let rate = f64::from(flows) / (processor_time()? - begun).as_secs_f64();
+        match spread {
+            Spread::Last => self.flows_to_last.push(rate),
+            Spread::All => self.flows.push(rate),
+        }
         self.all_arrived(seen, flows)
     }
 
