@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::family::Family;
-use crate::model::{Leg, Model, Uplink};
+use crate::health::Ailments;
+use crate::model::{Leg, Model, Target, Uplink};
 use crate::name::{IfName, UplinkName};
 
 /// One network device as the kernel reports it.
@@ -70,7 +71,7 @@ pub fn is_global(address: IpAddr) -> bool {
 }
 
 /// Why a leg cannot carry packets now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unusable {
     /// There is no such device.
@@ -87,6 +88,53 @@ pub enum Unusable {
     NoGateway,
     /// The device has the address, but it is not yet known to be unique.
     Tentative(IpAddr),
+    /// Its link is well, and probes that it needs are not answered.
+    Unanswered {
+        /// The one that decided it.
+        target: Target,
+        /// How often in a row.
+        times: u8,
+        /// How many others of its targets are lost as well.
+        others: u8,
+    },
+    /// Its link is back, and probes that it needs are not yet answered as often as they should be.
+    Unproven {
+        /// The first of those.
+        target: Target,
+        /// How often in a row it is to be answered.
+        times: u8,
+    },
+    /// It was lost too often in a short time.
+    Dampened,
+}
+
+impl Unusable {
+    /// Whether the link itself could carry packets, as far as the kernel knows.
+    pub const fn link_is_well(self) -> bool {
+        match self {
+            Self::Absent
+            | Self::Down
+            | Self::NoCarrier
+            | Self::NoAddress(_)
+            | Self::Nothing
+            | Self::NoGateway
+            | Self::Tentative(_) => false,
+            Self::Unanswered { .. } | Self::Unproven { .. } | Self::Dampened => true,
+        }
+    }
+}
+
+/// `once`, `twice`, `3 times`.
+struct Times(u8);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("once"),
+            2 => f.write_str("twice"),
+            more => write!(f, "{more} times"),
+        }
+    }
 }
 
 impl fmt::Display for Unusable {
@@ -101,13 +149,32 @@ impl fmt::Display for Unusable {
             Self::Tentative(address) => {
                 write!(f, "duplicate address detection of {address} has not ended, or has failed")
             }
+            Self::Unanswered { target, times, others } => {
+                write!(f, "probe {target} unanswered {}", Times(*times))?;
+                match others {
+                    0 => Ok(()),
+                    1 => f.write_str(", and so is the other one"),
+                    more => write!(f, ", and so are {more} others"),
+                }
+            }
+            Self::Unproven { target, times: 1 } => {
+                write!(f, "the link is back, and probe {target} not yet answered")
+            }
+            Self::Unproven { target, times } => {
+                write!(f, "the link is back, and probe {target} not yet answered {} in a row", Times(*times))
+            }
+            Self::Dampened => f.write_str("it was lost too often, and rests for a while"),
         }
     }
 }
 
 /// The legs that cannot be used now, with the reason. All others can.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Availability(BTreeMap<UplinkName, BTreeMap<Family, Unusable>>);
+pub struct Availability {
+    unusable: BTreeMap<UplinkName, BTreeMap<Family, Unusable>>,
+    /// Legs that are used although something speaks against it.
+    despite: BTreeMap<UplinkName, BTreeMap<Family, Unusable>>,
+}
 
 impl Availability {
     /// Every leg usable: what a plan without a kernel assumes.
@@ -117,21 +184,68 @@ impl Availability {
 
     /// What follows from the state of the links.
     pub fn observe(model: &Model, links: &Links) -> Self {
-        let mut unusable = Self::default();
+        let mut observed = Self::default();
         for uplink in &model.uplinks {
             for (family, leg) in &uplink.legs {
                 if let Some(reason) = examine(links.get(&uplink.interface), uplink, *family, leg) {
-                    unusable.0.entry(uplink.name.clone()).or_default().insert(*family, reason);
+                    observed.unusable.entry(uplink.name.clone()).or_default().insert(*family, reason);
                 }
             }
         }
-        unusable
+        observed
+    }
+
+    /// And of what is known of their health. The default route of a family is not given up for want of an answer
+    /// unless there is another: of uplinks that all ail, the one that was well last is used as if it still were.
+    #[must_use]
+    pub fn heed(mut self, model: &Model, ailments: &Ailments) -> Self {
+        for (name, family, ailment) in ailments.iter() {
+            let known = model.uplink(name).is_some_and(|it| it.legs.contains_key(&family));
+            if known {
+                // What speaks against the link itself is said first.
+                self.unusable.entry(name.clone()).or_default().entry(family).or_insert(ailment.why);
+            }
+        }
+        for family in Family::ALL {
+            let preferred = || model.uplinks.iter().filter(|it| it.metric.is_some());
+            if preferred().any(|it| self.usable(it, family)) {
+                continue;
+            }
+            let ailing = preferred().filter(|it| self.link_is_well(it, family));
+            let last = ailing.max_by_key(|it| {
+                let well = ailments.get(&it.name, family).map(|it| it.well);
+                (well, std::cmp::Reverse(it.metric))
+            });
+            let Some(last) = last else { continue };
+            let legs = self.unusable.get_mut(&last.name);
+            if let Some(why) = legs.and_then(|legs| legs.remove(&family)) {
+                self.despite.entry(last.name.clone()).or_default().insert(family, why);
+            }
+        }
+        self
+    }
+
+    /// Whether packets that can go nowhere else may be sent by this leg: its link is well, whatever is thought of
+    /// what is behind it.
+    pub fn link_is_well(&self, uplink: &Uplink, family: Family) -> bool {
+        uplink.legs.get(&family).is_some_and(|leg| !leg.addresses.is_empty())
+            && self.why(&uplink.name, family).is_none_or(Unusable::link_is_well)
+    }
+
+    /// Why this leg cannot be used; nothing when it can.
+    pub fn why(&self, uplink: &UplinkName, family: Family) -> Option<Unusable> {
+        self.unusable.get(uplink)?.get(&family).copied()
+    }
+
+    /// What speaks against this leg, which is used for want of another.
+    pub fn despite(&self, uplink: &UplinkName, family: Family) -> Option<Unusable> {
+        self.despite.get(uplink)?.get(&family).copied()
     }
 
     /// Whether this leg can carry packets. One without an address cannot, whatever was observed.
     pub fn usable(&self, uplink: &Uplink, family: Family) -> bool {
         uplink.legs.get(&family).is_some_and(|leg| !leg.addresses.is_empty())
-            && self.0.get(&uplink.name).is_none_or(|legs| !legs.contains_key(&family))
+            && self.why(&uplink.name, family).is_none()
     }
 
     /// The legs whose reason a person should hear of. That a dynamic uplink has only one family is how its
@@ -148,7 +262,9 @@ impl Availability {
 
     /// Every leg that cannot be used, in the order of names.
     pub fn unusable(&self) -> impl Iterator<Item = (&UplinkName, Family, Unusable)> {
-        self.0.iter().flat_map(|(name, legs)| legs.iter().map(move |(family, why)| (name, *family, *why)))
+        self.unusable
+            .iter()
+            .flat_map(|(name, legs)| legs.iter().map(move |(family, why)| (name, *family, *why)))
     }
 }
 

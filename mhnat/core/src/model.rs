@@ -5,6 +5,7 @@
 mod balance;
 mod forward;
 mod ports;
+mod probe;
 mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::name::{IfName, UplinkName};
 pub use self::balance::{Balance, BalanceBy, Seconds};
 pub use self::forward::{ArpFilter, Forward};
 pub use self::ports::{Ports, Transport};
+pub use self::probe::{Dampening, DomainName, DomainNameError, Milliseconds, Need, Probe, Target};
 pub use self::replies::{Loop, Replies, UdpReplies};
 
 /// A whole configuration.
@@ -87,6 +89,10 @@ pub struct Uplink {
     pub on_loss: FlowFate,
     /// What becomes of those that went elsewhere meanwhile when it is back.
     pub on_return: FlowFate,
+    /// How it is asked whether packets come through; by nothing but its link when not given.
+    pub probe: Option<Probe>,
+    /// Whether it rests when it is lost too often.
+    pub dampening: Option<Dampening>,
 }
 
 /// What becomes of connections when the state of an uplink changes.

@@ -25,6 +25,8 @@ pub struct Sweep {
     marked: bool,
     /// Where a connection that goes there was not sent by choice: addresses of ours, and fan-outs by one uplink.
     bound: BTreeSet<IpAddr>,
+    /// From where probes are sent to whom. They belong to their uplink, and to nobody's connection.
+    probes: BTreeSet<(IpAddr, IpAddr)>,
 }
 
 /// One family of an uplink that connections are to leave.
@@ -97,7 +99,8 @@ impl Sweep {
         let own = [model, seen].into_iter().flat_map(legs).flat_map(|(_, _, leg)| leg.addresses.iter());
         let fixed = model.fan_outs.iter().filter(|it| it.uplink.is_some()).map(|it| &it.dummy);
         let bound = own.chain(fixed).copied().collect();
-        Self { leaving, mask: model.mask.bits(), marked: model.pinning, bound }
+        let probes = [model, seen].into_iter().flat_map(probes).collect();
+        Self { leaving, mask: model.mask.bits(), marked: model.pinning, bound, probes }
     }
 
     /// Whether there is nothing to look for.
@@ -121,7 +124,7 @@ impl Sweep {
         let (original, reply) = (entry.original, entry.reply);
         let to = original.destination.address;
         let family = Family::of(to);
-        if self.bound.contains(&to) {
+        if self.bound.contains(&to) || self.probes.contains(&(original.source.address, to)) {
             return false;
         }
         let mark = entry.mark & self.mask;
@@ -143,6 +146,14 @@ fn legs(model: &Model) -> impl Iterator<Item = (&Uplink, Family, &Leg)> {
         .uplinks
         .iter()
         .flat_map(|uplink| uplink.legs.iter().map(move |(family, leg)| (uplink, *family, leg)))
+}
+
+fn probes(model: &Model) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+    legs(model).flat_map(|(uplink, family, leg)| {
+        let targets = uplink.probe.iter().flat_map(|it| &it.targets).map(|it| it.address());
+        let of_family = targets.filter(move |it| Family::of(*it) == family);
+        of_family.flat_map(|target| leg.addresses.iter().map(move |own| (*own, target)))
+    })
 }
 
 /// Whether what nobody sent anywhere may leave by this uplink now.

@@ -19,6 +19,7 @@ mod kernel;
 mod netlink;
 mod nft;
 mod notify;
+mod probe;
 mod state;
 #[expect(unsafe_code, reason = "calls into a library of C; nothing else in this crate may be unsafe")]
 mod sys;

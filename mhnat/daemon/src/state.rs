@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use mhnat_core::converge::Routing;
 use mhnat_core::device::VethPair;
+use mhnat_core::health::Ailments;
 use mhnat_core::slot::Slots;
 use mhnat_core::sysctl::Values;
 use nix::errno::Errno;
@@ -178,6 +179,9 @@ pub(crate) struct Applied {
     pub(crate) devices: BTreeSet<VethPair>,
     /// Rules and routes.
     pub(crate) routing: Routing,
+    /// What spoke against legs whose links were well.
+    #[serde(default, skip_serializing_if = "Ailments::is_empty")]
+    pub(crate) health: Ailments,
 }
 
 /// A change that is taken back unless it is confirmed.
@@ -324,6 +328,12 @@ impl Prepared<'_> {
 /// The numbers of the uplinks that are applied, as far as they can be read.
 pub(crate) fn slots(directory: &Path) -> Slots {
     look(directory).ok().and_then(|memory| memory.state).map(|state| state.slots).unwrap_or_default()
+}
+
+/// What speaks against legs whose links are well, as far as it can be read.
+pub(crate) fn health(directory: &Path) -> Ailments {
+    let applied = look(directory).ok().and_then(|memory| memory.state?.applied);
+    applied.map(|applied| applied.health).unwrap_or_default()
 }
 
 /// What is remembered, for one who only looks.

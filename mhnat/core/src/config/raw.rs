@@ -5,6 +5,7 @@
 
 mod balance;
 mod forward;
+mod probe;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use toml::Spanned;
 
 pub(super) use self::balance::Balance;
 pub(super) use self::forward::{ArpFilter, Forward};
+pub(super) use self::probe::{Dampening, Probe};
 
 /// The JSON schema of a configuration file, for editors.
 pub fn schema() -> serde_json::Value {
@@ -152,6 +154,16 @@ pub(super) struct Uplink {
     #[serde(default)]
     #[schemars(with = "String", example = &"stay")]
     pub(super) on_return: Option<Spanned<String>>,
+    /// Who is asked again and again through it, to see whether packets come through. Without it: nobody, and only its
+    /// link says whether it is lost. `mhnat run` does it.
+    #[serde(default)]
+    #[schemars(with = "Probe")]
+    pub(super) probe: Option<Spanned<Probe>>,
+    /// How long it stays unused when it is lost again and again. Without it: not at all; `{}` takes what is usual.
+    /// `mhnat run` does it.
+    #[serde(default)]
+    #[schemars(with = "Dampening")]
+    pub(super) dampening: Option<Spanned<Dampening>>,
 }
 
 /// A dummy address for one way to a far host.

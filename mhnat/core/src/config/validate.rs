@@ -12,6 +12,7 @@ mod looped;
 mod marks;
 mod ports;
 mod prefixes;
+mod probe;
 mod replies;
 mod sources;
 mod uplinks;
@@ -30,6 +31,7 @@ pub(super) fn validate(raw: &raw::Config, named: &Named<'_>) -> (Option<Model>, 
     let mask = raw.marks.as_ref().map_or(MarkMask::DEFAULT, |raw| marks::mask(raw, &mut found));
     let uplinks = uplinks::uplinks(&raw.uplink, named, mask, &mut found);
     let fan_outs = fan_outs::fan_outs(&raw.fan_out, &uplinks, &mut found);
+    probe::elsewhere(&uplinks, &fan_outs, &mut found);
     let balance = balance::balance(raw.balance.as_ref(), &uplinks, &mut found);
     let replies = replies::replies(raw.replies.as_ref(), &uplinks, &mut found);
     let forwards = forwards::forwards(&raw.forward, &uplinks, &mut found);

@@ -70,11 +70,13 @@ fn add_family(part: &mut Part, context: &Context<'_>, family: Family) {
         format!("balance: new {family} connections of hosts behind this one are shared"),
     ));
     // This host's packets have a source already, and go where it fits unless that is translated. Those of a
-    // program that chose another uplink by its address have been routed to that one.
+    // program that chose another uplink by its address have been routed to that one; a probe has its mark already.
     if sharing.iter().all(|(_, leg)| leg.source != Source::Unchanged) {
+        let probed = context.uplinks().any(|it| it.uplink.probe.is_some());
+        let chosen = if probed { format!("meta mark & {} == 0 ", context.model.mask) } else { String::new() };
         part.mark_output.push(rule(
             format!(
-                "meta nfproto {protocol} oifname \"{}\" {unmarked} fib daddr type unicast {elsewhere} goto {share}",
+                "meta nfproto {protocol} oifname \"{}\" {chosen}{unmarked} fib daddr type unicast {elsewhere} goto {share}",
                 first.uplink.interface
             ),
             format!("balance: new {family} connections of this host are shared"),

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{Context, answers};
+use super::{Context, Numbered, answers};
 use crate::family::Family;
 use crate::model::{UdpReplies, Uplink};
 use crate::routing::{Action, ONLY_METRIC, Route, Rule, Selector, TableId, priority};
@@ -67,8 +67,8 @@ pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
     routes.extend(Family::ALL.into_iter().filter_map(|family| answers::route(context, family)));
     for family in Family::ALL {
         let mut metrics = BTreeSet::new();
-        for (it, leg) in context.legs(family).filter(|(it, _)| context.availability.usable(it.uplink, family))
-        {
+        let open = |it: &Numbered<'_>| context.availability.link_is_well(it.uplink, family);
+        for (it, leg) in context.legs(family).filter(|(it, _)| open(it)) {
             let mut add = |table, destination, metric| {
                 routes.insert(Route {
                     table,
@@ -83,7 +83,11 @@ pub(super) fn routes(context: &Context<'_>) -> BTreeSet<Route> {
                     source: leg.preferred().filter(|_| !redirected(context, it.uplink)),
                 })
             };
+            // Probes go this way, answers to those who came by it, and connections that may move nowhere else.
             add(TableId::of(it.slot), family.everywhere(), ONLY_METRIC);
+            if !context.availability.usable(it.uplink, family) {
+                continue;
+            }
             // Of those that share a metric, the first takes what was not given to another.
             if let Some(metric) = it.uplink.metric.filter(|it| metrics.insert(*it)) {
                 add(TableId::DEFAULT, family.everywhere(), metric);

@@ -86,6 +86,24 @@ fn a_leg_that_cannot_carry_packets_has_no_routes(
 }
 
 #[test]
+fn a_leg_that_ails_is_left_to_what_can_go_nowhere_else() {
+    let text = include_str!("../../../examples/pinning.toml");
+    let model = model(text);
+    let first = &model.uplinks[0];
+    let why = crate::link::Unusable::Dampened;
+    let ailment = crate::health::Ailment { why, well: crate::health::Moment(0) };
+    let ailments = [(first.name.clone(), Family::V4, ailment)].into_iter().collect();
+    let slots = slots(&model);
+    let well = desired(&model, &slots, &Availability::full());
+    let ailing = desired(&model, &slots, &Availability::full().heed(&model, &ailments));
+    assert_eq!(well.rules, ailing.rules);
+    let gone: Vec<_> = well.routes.difference(&ailing.routes).collect();
+    assert!(!gone.is_empty());
+    assert!(gone.iter().all(|it| it.device == first.interface && it.table.is_for_anybody()), "{gone:?}");
+    assert!(ailing.routes.is_subset(&well.routes));
+}
+
+#[test]
 fn answers_follow_the_preferred_uplink_that_is_usable() {
     let model = model(MARK);
     let mut links = links();

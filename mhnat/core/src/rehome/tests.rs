@@ -167,3 +167,11 @@ fn a_new_address_ends_what_has_the_old_one() {
     assert!(!sweep.takes(&entry("10.0.0.7", "192.0.2.9", "203.0.113.2", RADIO)));
     assert!(Sweep::of_change(&after, &after, &slots(&after), &with(&after, &["eth0", "eth1"])).is_empty());
 }
+
+#[test]
+fn probes_are_nobodys_connection() {
+    let model = model(&TWO.replace("on-return = \"rehome\"", "probe = { icmp = \"192.0.2.80\" }"));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    assert!(!sweep.takes(&entry("198.51.100.2", "192.0.2.80", "198.51.100.2", CABLE)));
+    assert!(sweep.takes(&entry("10.0.0.7", "192.0.2.80", "198.51.100.2", CABLE)));
+}

@@ -76,7 +76,8 @@ pub(super) async fn run(model: &Model, arguments: &Explain, terminal: &mut Termi
         let asking = model.uplinks.iter().filter(|uplink| uplink.dynamic.gateway);
         kernel.learn(&mut devices, asking.map(|uplink| &uplink.interface)).await?;
         model = resolve(&model, &devices.links, &Kernel::families());
-        availability = Availability::observe(&model, &devices.links);
+        availability = Availability::observe(&model, &devices.links)
+            .heed(&model, &state::health(&arguments.state.state_dir));
         host = kernel.host(&devices).await?;
         live = Some((kernel, devices));
     }

@@ -16,6 +16,7 @@ use crate::failure::{Exit, Failure};
 use crate::kernel::Events;
 use crate::nft::{Choice, Nft};
 use crate::notify::Notify;
+use crate::probe::{News, Prober};
 use crate::state::StateDir;
 use crate::terminal::Terminal;
 
@@ -50,15 +51,19 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
     let mut watch = Watch { events: Events::subscribe()?, signals: Signals::new()? };
     let notify = Notify::from_environment();
     let mut log = Log { terminal, warned: None };
+    Prober::allowed(&model)?;
+    let applied = state.as_ref().and_then(|state| state.applied.as_ref());
+    let mut prober = Prober::new(applied.map(|it| it.health.clone()).unwrap_or_default());
     let mut keeper = Keeper::new(model, config, state, &dir, &nft)?;
     // The first time, whatever is wrong ends the program: somebody is there to read it.
-    let turn = keeper.turn(&watch.events).await?;
+    let turn = keeper.turn(&watch.events, &mut prober).await?;
     log.turn(&turn);
+    log.health(prober.news());
     notify.ready("keeping it so");
 
     let mut service = Service { keeper: &mut keeper, options, notify: &notify, log: &mut log, due: None };
     service.due = turn.again.then(|| Instant::now() + AGAIN);
-    let outcome = service.serve(&mut watch).await;
+    let outcome = service.serve(&mut watch, &mut prober).await;
     notify.stopping();
     outcome?;
     if options.down_on_exit {
@@ -104,7 +109,7 @@ struct Service<'s, 'k, 't> {
 
 impl Service<'_, '_, '_> {
     /// Until a signal ends it.
-    async fn serve(&mut self, watch: &mut Watch) -> Result<(), Failure> {
+    async fn serve(&mut self, watch: &mut Watch, prober: &mut Prober) -> Result<(), Failure> {
         let Watch { events, signals } = watch;
         let mut retry = RETRY.0;
         let mut changes: VecDeque<Instant> = VecDeque::new();
@@ -115,10 +120,11 @@ impl Service<'_, '_, '_> {
                 _ = signals.interrupt.recv() => return Ok(()),
                 _ = signals.hangup.recv() => self.reload(),
                 () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {}
+                () = prober.next() => {}
                 happened = events.next() => if happened.tables { self.keeper.doubt() },
             }
             self.due = None;
-            let turn = match self.keeper.turn(events).await {
+            let turn = match self.keeper.turn(events, prober).await {
                 Ok(turn) => turn,
                 Err(failure) => {
                     self.log.failed(&failure, retry);
@@ -130,6 +136,7 @@ impl Service<'_, '_, '_> {
             };
             retry = RETRY.0;
             self.log.turn(&turn);
+            self.log.health(prober.news());
             self.due = turn.again.then(|| Instant::now() + AGAIN);
             if turn.changed && turn.transitions.is_empty() {
                 let now = Instant::now();
@@ -146,7 +153,9 @@ impl Service<'_, '_, '_> {
     /// A file with mistakes changes nothing.
     fn reload(&mut self) {
         self.notify.reloading();
-        match config::load_whole(self.options.config, self.log.terminal) {
+        let loaded = config::load_whole(self.options.config, self.log.terminal)
+            .and_then(|it| Prober::allowed(&it.model).map(|()| it));
+        match loaded {
             Ok(Loaded { model, config }) => {
                 self.log.line(&format!("read {} again: {}", config.path.display(), contents(&model)));
                 self.keeper.reconfigure(model, config);
@@ -200,6 +209,19 @@ impl Log<'_> {
             let number = usize::try_from(*forgotten).unwrap_or(usize::MAX);
             let verb = if number == 1 { "begins" } else { "begin" };
             self.line(&format!("{} {verb} anew", count(number, "connection")));
+        }
+    }
+
+    fn health(&mut self, news: impl Iterator<Item = News>) {
+        for News { uplink, family, despite } in news {
+            match despite {
+                None => self.line(&format!("uplink {uplink} is well again in {family}")),
+                Some(why) => {
+                    self.line(&format!(
+                        "uplink {uplink} carries {family} for want of another, although {why}"
+                    ));
+                }
+            }
         }
     }
 

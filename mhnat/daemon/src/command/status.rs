@@ -94,9 +94,10 @@ fn write_uplink(out: &mut String, uplink: &UplinkStatus) {
         if let Some(gateway) = leg.gateway {
             let _ = write!(out, " via {gateway}");
         }
-        let _ = match &leg.unusable {
-            None => writeln!(out, ": usable"),
-            Some(why) => writeln!(out, ": not usable, {why}"),
+        let _ = match (&leg.unusable, &leg.despite) {
+            (None, None) => writeln!(out, ": usable"),
+            (None, Some(why)) => writeln!(out, ": used for want of another, {why}"),
+            (Some(why), _) => writeln!(out, ": not usable, {why}"),
         };
     }
     if let Some(it) = counters {

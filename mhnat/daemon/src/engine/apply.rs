@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::time::Duration;
 
+use mhnat_core::health::Ailments;
 use mhnat_core::link::lacking_gateway;
 use mhnat_core::model::Model;
 use mhnat_core::nft::replacement;
@@ -56,7 +57,9 @@ pub(crate) async fn apply(
     let mut done = next.clone();
     done.kept.retain(|key, _| !picture.sysctls.obsolete.contains(key));
     let (ruleset, devices) = (text, picture.desired.devices.clone());
-    done.applied = Some(Applied { config, ruleset, devices, routing: picture.wanted() });
+    // Nobody probes from here on, so every uplink whose link is well counts as well.
+    let (routing, health) = (picture.wanted(), Ailments::default());
+    done.applied = Some(Applied { config, ruleset, devices, routing, health });
     // With a time to confirm in, it says when that ends, which is not known before.
     let mut prepared = None;
     let prepare = || prepared = confirm.is_none().then(|| dir.prepare(&done));

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use mhnat_core::family::Family;
+use mhnat_core::health::Ailments;
 use mhnat_core::link::{Availability, Unusable};
 use mhnat_core::model::Model;
 use mhnat_core::name::UplinkName;
@@ -20,6 +21,7 @@ use super::observe::{Picture, links};
 use crate::failure::Failure;
 use crate::kernel::{Events, Kernel};
 use crate::nft::{Loader, Nft};
+use crate::probe::Prober;
 use crate::state::{Applied, Config, State, StateDir};
 
 /// What is kept right, and what is known of it.
@@ -36,6 +38,8 @@ pub(crate) struct Keeper<'a> {
     last: Option<Last>,
     /// What was looked for among the connections, and is once more: one may have been on its way when the state changed.
     again: Vec<Sweep>,
+    /// What speaks against legs whose links are well.
+    health: Ailments,
 }
 
 struct Loaded {
@@ -83,8 +87,8 @@ impl<'a> Keeper<'a> {
         nft: &'a Nft,
     ) -> Result<Self, Failure> {
         let state = state.map_or_else(State::new, Ok)?;
-        let (kernel, again) = (Kernel::open()?, Vec::new());
-        Ok(Self { dir, nft, kernel, model, config, state, loaded: None, last: None, again })
+        let (kernel, again, health) = (Kernel::open()?, Vec::new(), Ailments::default());
+        Ok(Self { dir, nft, kernel, model, config, state, loaded: None, last: None, again, health })
     }
 
     /// From the next turn on, this is how it should be.
@@ -99,10 +103,13 @@ impl<'a> Keeper<'a> {
     }
 
     /// Looks, and mends.
-    pub(crate) async fn turn(&mut self, events: &Events) -> Result<Turn, Failure> {
+    pub(crate) async fn turn(&mut self, events: &Events, prober: &mut Prober) -> Result<Turn, Failure> {
         let begun = Instant::now();
-        let seen = links(&self.model, &self.kernel).await?;
-        let picture = Picture::take(seen, Some(&self.state), &self.kernel).await?;
+        let (devices, model, links) = links(&self.model, &self.kernel).await?;
+        let seen = prober.judge(&model, links);
+        self.health = prober.ailments().clone();
+        let picture = Picture::take((devices, model, seen), Some(&self.state), &self.kernel).await?;
+        prober.lead(&picture.model, &picture.slots);
         let commands = self.commands(&picture);
         let mut turn = Turn { transitions: self.transitions(&picture), ..Turn::default() };
         turn.changed = self.lacks(&picture, &commands);
@@ -153,7 +160,11 @@ impl<'a> Keeper<'a> {
     /// Whether anything is not as it should be, or not remembered.
     fn lacks(&self, picture: &Picture, commands: &str) -> bool {
         let Picture { pairs, sysctls, routing, slots, .. } = picture;
-        let remembered = self.state.applied.as_ref().is_some_and(|it| it.config == self.config);
+        let remembered = self
+            .state
+            .applied
+            .as_ref()
+            .is_some_and(|it| it.config == self.config && it.health == self.health);
         !commands.is_empty()
             || !remembered
             || self.state.slots != *slots
@@ -211,6 +222,7 @@ impl<'a> Keeper<'a> {
             ruleset: desired.ruleset_text(),
             devices: desired.devices.clone(),
             routing: change.picture.wanted(),
+            health: self.health.clone(),
         });
         Ok(self.dir.write(&self.state)?)
     }

@@ -75,6 +75,8 @@ pub(crate) struct LegStatus {
     pub(crate) gateway: Option<IpAddr>,
     /// Why it carries nothing now; nothing when it does.
     pub(crate) unusable: Option<String>,
+    /// What speaks against it where it is used for want of another.
+    pub(crate) despite: Option<String>,
 }
 
 /// Looks at everything. The model is that of the configuration that was applied.
@@ -106,6 +108,8 @@ pub(crate) async fn status(
     if let (Some(state), Some(model)) = (state, model) {
         let (devices, model, availability) = links(model, &kernel).await?;
         let model = &model;
+        let health = applied.map(|it| it.health.clone()).unwrap_or_default();
+        let availability = availability.heed(model, &health);
         let advertised = kernel.advertised(&devices).await?;
         status.drift.extend(setting_differences(state, model, &availability, &devices, advertised)?);
         let marked = flows(model.mask.bits());
@@ -117,11 +121,11 @@ pub(crate) async fn status(
             let mark = slot.and_then(|slot| model.mask.mark(slot));
             let count = |mark: Mark| Some(marked.as_ref().ok()?.get(&mark.bits()).copied().unwrap_or(0));
             let legs = uplink.legs.iter().map(|(family, leg)| {
-                let why = availability.unusable().find(|it| *it.0 == uplink.name && it.1 == *family);
                 let leg = LegStatus {
                     addresses: leg.addresses.clone(),
                     gateway: leg.gateway,
-                    unusable: why.map(|it| it.2.to_string()),
+                    unusable: availability.why(&uplink.name, *family).map(|it| it.to_string()),
+                    despite: availability.despite(&uplink.name, *family).map(|it| it.to_string()),
                 };
                 (*family, leg)
             });

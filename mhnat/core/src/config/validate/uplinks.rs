@@ -10,11 +10,11 @@ use super::super::Named;
 use super::super::raw::{self, OneOrMany};
 use super::super::words::{nearest, one_of};
 use super::addresses::{Placed, address, is_link_local, some_words, words};
-use super::{prefixes, sources};
+use super::{prefixes, probe, sources};
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
 use crate::mark::MarkMask;
-use crate::model::{Dynamic, FlowFate, Leg, Source, Uplink};
+use crate::model::{Dynamic, FlowFate, Leg, Source, Target, Uplink};
 use crate::mtu::Mtu;
 use crate::name::{IfName, NameError, UplinkName};
 use crate::routing::priority::MAX_ADDRESSES;
@@ -26,6 +26,7 @@ pub(super) struct Known {
     pub(super) addresses: Vec<Placed<IpAddr>>,
     pub(super) gateways: Vec<Placed<IpAddr>>,
     pub(super) prefixes: Vec<prefixes::Given>,
+    pub(super) targets: Vec<Placed<Target>>,
 }
 
 pub(super) fn uplinks(
@@ -142,9 +143,24 @@ fn uplink(
     let prefixes = given.iter().map(|it| it.net).collect();
     let on_loss = raw.on_loss.as_ref().and_then(|it| fate(it, found)).unwrap_or(FlowFate::Rehome);
     let on_return = raw.on_return.as_ref().and_then(|it| fate(it, found)).unwrap_or(FlowFate::Stay);
+    let (probe, targets) = raw.probe.as_ref().map(|it| probe::probe(it, &legs, found)).unwrap_or_default();
+    let dampening = raw.dampening.as_ref().and_then(|it| probe::dampening(it, found));
     let (name, interface) = (name?, interface?);
-    let uplink = Uplink { name, interface, metric, weight, mtu, legs, dynamic, prefixes, on_loss, on_return };
-    Some(Known { uplink, addresses, gateways, prefixes: given })
+    let uplink = Uplink {
+        name,
+        interface,
+        metric,
+        weight,
+        mtu,
+        legs,
+        dynamic,
+        prefixes,
+        on_loss,
+        on_return,
+        probe,
+        dampening,
+    };
+    Some(Known { uplink, addresses, gateways, prefixes: given, targets })
 }
 
 fn name(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<UplinkName> {
