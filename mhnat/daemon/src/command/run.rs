@@ -194,7 +194,7 @@ impl Log<'_> {
     }
 
     fn turn(&mut self, turn: &Turn) {
-        let Turn { transitions, changed, forgotten, took, again: _ } = turn;
+        let Turn { transitions, changed, forgotten, took, forgetting, again: _ } = turn;
         self.warned = None;
         for Transition { uplink, family, unusable } in transitions {
             match unusable {
@@ -203,12 +203,13 @@ impl Log<'_> {
             }
         }
         if *changed {
-            self.line(&format!("in force after {:.1} ms", took.as_secs_f64() * 1e3));
+            self.line(&format!("in force after {:.2} ms", took.as_secs_f64() * 1e3));
         }
         if *forgotten > 0 {
             let number = usize::try_from(*forgotten).unwrap_or(usize::MAX);
             let verb = if number == 1 { "begins" } else { "begin" };
-            self.line(&format!("{} {verb} anew", count(number, "connection")));
+            let took = forgetting.as_secs_f64() * 1e3;
+            self.line(&format!("{} {verb} anew after {took:.2} ms", count(number, "connection")));
         }
     }
 

@@ -73,6 +73,8 @@ pub(crate) struct Turn {
     pub(crate) forgotten: u64,
     /// From the first look to the last change, without the look at what it did.
     pub(crate) took: Duration,
+    /// What it took to find those connections and to forget them.
+    pub(crate) forgetting: Duration,
     /// Whether another turn is due soon even if nothing happens.
     pub(crate) again: bool,
 }
@@ -132,11 +134,13 @@ impl<'a> Keeper<'a> {
         let change = Change { kernel: &kernel, nft, picture, commands, loading: Cell::new(false) };
         let read = if turn.changed { Some(self.change(&change).await?) } else { None };
         turn.took = begun.elapsed();
+        let changed = Instant::now();
         // Only now is there another way. Nobody waits for what comes after it.
         let sweeps = self.sweeps(picture, !turn.transitions.is_empty());
         for sweep in std::mem::take(&mut self.again).iter().chain(&sweeps) {
             turn.forgotten += Kernel::forget(sweep)?;
         }
+        turn.forgetting = changed.elapsed();
         turn.again = !sweeps.is_empty();
         self.again = sweeps;
         if let Some(read) = read {
