@@ -8,7 +8,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::super::raw::{self, OneOrMany};
-use super::super::words::{alternatives, nearest};
+use super::super::words::one_of;
 use super::addresses::{Placed, address, is_link_local, some_words};
 use super::uplinks::Known;
 use crate::diagnostic::Diagnostic;
@@ -217,18 +217,10 @@ fn name(text: &Spanned<String>, asked: bool, found: &mut Vec<Diagnostic>) -> Opt
 
 fn need(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<Need> {
     const WORDS: [(&str, Need); 2] = [("any", Need::Any), ("all", Need::All)];
-    let word = text.get_ref().as_str();
-    let known = WORDS.iter().find(|(known, _)| *known == word);
-    if known.is_none() {
-        let words = || WORDS.iter().map(|(known, _)| *known);
-        let expected = format!("expected {}", alternatives(words()));
-        let label = nearest(word, words()).map_or(expected, |meant| format!("perhaps `{meant}` was meant"));
-        found.push(
-            Diagnostic::new(format!("an uplink does not need {word:?} of its targets"), text.span(), label)
-                .hint("with `any` one that answers is enough; with `all` every one has to"),
-        );
-    }
-    known.map(|(_, need)| *need)
+    one_of(text, &WORDS, found, |word| {
+        let hint = "with `any` one that answers is enough; with `all` every one has to";
+        (format!("an uplink does not need {word:?} of its targets"), hint)
+    })
 }
 
 /// The schema has seen to the range.
