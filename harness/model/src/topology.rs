@@ -88,7 +88,7 @@ pub struct StaticRoute {
     pub metric: u32,
 }
 
-/// A service that answers each question with its echo.
+/// A service that answers each question: with its echo, or as a DNS server that knows no names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Service {
     /// By which protocol.
@@ -106,15 +106,18 @@ pub enum ServiceProtocol {
     Udp,
     /// Connections.
     Tcp,
+    /// Datagrams that are questions to a DNS server.
+    Dns,
 }
 
 impl std::fmt::Display for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let protocol = match self.protocol {
-            ServiceProtocol::Udp => "udp",
-            ServiceProtocol::Tcp => "tcp",
+        let (protocol, what) = match self.protocol {
+            ServiceProtocol::Udp => ("udp", "echo"),
+            ServiceProtocol::Tcp => ("tcp", "echo"),
+            ServiceProtocol::Dns => ("udp", "dns"),
         };
-        write!(f, "{protocol}/{} echo", self.port)?;
+        write!(f, "{protocol}/{} {what}", self.port)?;
         self.address.map_or(Ok(()), |address| write!(f, " at {address}"))
     }
 }

@@ -70,8 +70,8 @@ impl Prober {
 
     /// Whether this process may ask what the model wants to be asked. Otherwise every uplink would seem lost.
     pub(crate) fn allowed(model: &Model) -> Result<(), Failure> {
-        let targets = model.uplinks.iter().flat_map(|it| it.probe.iter().flat_map(|it| &it.targets));
-        targets.map(|target| flight::allowed(*target)).collect()
+        let probes = model.uplinks.iter().filter_map(|it| it.probe.as_ref());
+        probes.flat_map(|it| &it.targets).try_for_each(|target| flight::allowed(*target))
     }
 
     /// What the links are now, less what is not to be used for other reasons.
@@ -125,7 +125,7 @@ impl Prober {
             }
             let deadline = self.monitor.deadline();
             let wait = Duration::from_millis(deadline.map_or(0, |it| it.0.saturating_sub(time.0)));
-            let flights = &mut self.flights;
+            let flights = &self.flights;
             tokio::select! {
                 (id, outcome) = poll_fn(|context| landed(flights, context)) => {
                     self.flights.remove(&id);
@@ -165,10 +165,7 @@ impl Prober {
 }
 
 /// The first question of which something is known.
-fn landed(
-    flights: &mut BTreeMap<QuestionId, Flight>,
-    context: &mut Context<'_>,
-) -> Poll<(QuestionId, Outcome)> {
+fn landed(flights: &BTreeMap<QuestionId, Flight>, context: &mut Context<'_>) -> Poll<(QuestionId, Outcome)> {
     for (id, flight) in flights {
         if let Poll::Ready(outcome) = flight.poll(context) {
             return Poll::Ready((*id, outcome));

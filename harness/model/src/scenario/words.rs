@@ -211,7 +211,7 @@ fn limit<T>(text: &At<String>) -> (fn(T) -> Limit<T>, &str) {
     }
 }
 
-/// "udp/7000 echo", or "udp/7000 echo at 192.0.2.1" for one that is bound to an address.
+/// "udp/7000 echo" or "udp/53 dns", or "udp/7000 echo at 192.0.2.1" for one that is bound to an address.
 pub(crate) fn service(text: &At<String>, findings: &mut Findings) -> Option<Service> {
     let (socket, what) = text.value.split_once(' ').unwrap_or((&text.value, ""));
     let (protocol, port) = socket.split_once('/').unwrap_or((socket, ""));
@@ -222,12 +222,13 @@ pub(crate) fn service(text: &At<String>, findings: &mut Findings) -> Option<Serv
         }
         None => (what.trim(), None),
     };
-    let speaks = match protocol {
-        "udp" => Some(ServiceProtocol::Udp),
-        "tcp" => Some(ServiceProtocol::Tcp),
+    let speaks = match (protocol, what) {
+        ("udp", "echo") => Some(ServiceProtocol::Udp),
+        ("tcp", "echo") => Some(ServiceProtocol::Tcp),
+        ("udp", "dns") => Some(ServiceProtocol::Dns),
         _ => None,
     };
-    if let (Some(protocol), Some(port), "echo") = (speaks, number, what) {
+    if let (Some(protocol), Some(port)) = (speaks, number) {
         return Some(Service { protocol, port, address });
     }
     let finding =
@@ -238,10 +239,10 @@ pub(crate) fn service(text: &At<String>, findings: &mut Findings) -> Option<Serv
         Some(_) if known && what.is_empty() => {
             finding("expected what it does as well").hint(format!("did you mean \"{socket} echo\"?"))
         }
-        Some(port) if known => {
-            finding("the only service is `echo`").hint(format!("did you mean \"{protocol}/{port} echo\"?"))
-        }
-        _ => finding("expected \"udp/PORT echo\" or \"tcp/PORT echo\"").hint("such as \"udp/7000 echo\""),
+        Some(port) if known => finding("the services are `echo`, and `dns` by udp")
+            .hint(format!("did you mean \"{protocol}/{port} echo\"?")),
+        _ => finding("expected \"udp/PORT echo\", \"tcp/PORT echo\" or \"udp/PORT dns\"")
+            .hint("such as \"udp/7000 echo\""),
     });
     None
 }

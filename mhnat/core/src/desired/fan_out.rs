@@ -209,6 +209,10 @@ fn refuse_lost(part: &mut Part, context: &Context<'_>, fan_outs: &[&FanOut], key
         text.clone(),
         format!("fan-out: forwarded connections to {called} of a lost uplink are refused"),
     ));
+    // A probe has its mark already, and is to be sent as long as there is a link.
+    let probed = context.model.uplinks.iter().flat_map(|it| it.probe.iter().flat_map(|it| &it.targets));
+    let through = probed.map(|it| it.address()).any(|target| bound().any(|it| it.dummy == target));
+    let text = if through { format!("meta mark & {} == 0 {text}", context.model.mask) } else { text };
     part.mark_output.push(rule(
         text,
         format!("fan-out: this host's connections to {called} of a lost uplink are refused"),

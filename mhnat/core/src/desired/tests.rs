@@ -32,6 +32,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[case::replies_loop("replies-loop", include_str!("../../../examples/replies-loop.toml"))]
 #[case::replies_redirect("replies-redirect", include_str!("../../../examples/replies-redirect.toml"))]
 #[case::pool("pool", include_str!("../../../examples/pool.toml"))]
+#[case::health("health", include_str!("../../../examples/health.toml"))]
 #[case::prefixes("prefixes", include_str!("../../../examples/prefixes.toml"))]
 #[case::uplink("uplink", include_str!("../../../examples/uplink.toml"))]
 fn plans_of_the_examples(#[case] name: &str, #[case] text: &str) {
@@ -84,6 +85,36 @@ fn a_leg_that_cannot_carry_packets_has_no_routes(
     assert_eq!(devices(&plan, Family::V6), v6.iter().copied().collect());
     assert_eq!(plan.rules, desired(&model, &slots(&model), &Availability::full()).rules, "guards stay");
 }
+
+#[rstest]
+#[case::nothing_is_probed("", false)]
+#[case::probes_have_their_mark("probe = { icmp = \"192.0.2.80\" }", true)]
+fn no_lots_are_drawn_for_probes(#[case] probe: &str, #[case] spared: bool) {
+    let text = include_str!("../../../examples/balance.toml");
+    let text = text.replacen("metric = 10", &format!("metric = 10\n{probe}"), 1);
+    let plan = plan(&text, &Availability::full());
+    let chain = plan.ruleset.chains.iter().find(|it| it.name == "mark_output").unwrap();
+    let shares: Vec<_> = chain.rules.iter().filter(|it| it.text.contains("goto share_")).collect();
+    assert!(!shares.is_empty());
+    assert!(shares.iter().all(|it| it.text.contains(" meta mark & ") == spared), "{shares:?}");
+}
+
+#[rstest]
+#[case::nothing_is_probed("", 0)]
+#[case::another_address("probe = { icmp = \"192.0.2.80\" }", 0)]
+#[case::through_the_fan_out("probe = { icmp = \"192.0.2.1\" }", 1)]
+fn a_lost_uplink_refuses_no_probe(#[case] probe: &str, #[case] spared: usize) {
+    let text = format!(
+        "{UPLINK}{probe}\n[[fan-out]]\ndummy = \"192.0.2.1\"\nto = \"198.51.100.10\"\nuplink = \"vpn\"\n"
+    );
+    let plan = plan(&text, &Availability::full());
+    let rules = plan.ruleset.chains.iter().flat_map(|it| &it.rules);
+    let refusing: Vec<_> = rules.filter(|it| it.text.contains("reject with tcp reset")).collect();
+    assert_eq!(refusing.len(), 2);
+    assert_eq!(refusing.iter().filter(|it| it.text.starts_with("meta mark & ")).count(), spared);
+}
+
+const UPLINK: &str = "[[uplink]]\nname = \"vpn\"\ninterface = \"tun0\"\naddress = \"10.1.0.2\"\n";
 
 #[test]
 fn a_leg_that_ails_is_left_to_what_can_go_nowhere_else() {

@@ -59,6 +59,11 @@ impl Ports {
         self.first < self.last
     }
 
+    /// Whether this port is one of them.
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+
     /// Whether some port is in both.
     pub const fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last

@@ -77,7 +77,7 @@ pub struct Host {
     /// Further addresses of its own, on the loopback device: reached over all its segments.
     #[serde(default)]
     pub loopback: Option<At<OneOrMany>>,
-    /// Services: "udp/7000 echo", "tcp/7000 echo"; with "at ADDRESS" bound to that address only.
+    /// Services: "udp/7000 echo", "tcp/7000 echo", "udp/53 dns"; with "at ADDRESS" bound to that address only.
     #[serde(default)]
     pub serve: Vec<At<String>>,
 }
@@ -104,7 +104,7 @@ pub struct Gateway {
     /// Whether it forwards before the subject is applied. Default: true.
     #[serde(default)]
     pub forward: Option<bool>,
-    /// Services: "udp/7000 echo", "tcp/7000 echo"; with "at ADDRESS" bound to that address only.
+    /// Services: "udp/7000 echo", "tcp/7000 echo", "udp/53 dns"; with "at ADDRESS" bound to that address only.
     #[serde(default)]
     pub serve: Vec<At<String>>,
 }
@@ -128,7 +128,7 @@ pub struct Node {
     /// Whether routes are computed for it. Default: true, unless it has static ones.
     #[serde(default)]
     pub computed: Option<bool>,
-    /// Services: "udp/7000 echo", "tcp/7000 echo"; with "at ADDRESS" bound to that address only.
+    /// Services: "udp/7000 echo", "tcp/7000 echo", "udp/53 dns"; with "at ADDRESS" bound to that address only.
     #[serde(default)]
     pub serve: Vec<At<String>>,
 }

@@ -1,4 +1,4 @@
-//! Services: each answers a question with its echo, as the plainest application would.
+//! Services: each answers a question with its echo, as the plainest application would; or as a DNS server.
 //!
 //! The UDP service has one socket a family, bound to the wildcard address, and answers with a plain `sendto`: it
 //! does not know which of its addresses was asked. That is what makes multi-homed UDP hard, so it must stay so.
@@ -29,6 +29,7 @@ const LARGEST: usize = 65_535;
 /// All services of a lab.
 pub(in crate::worker) struct Services {
     udp: Vec<UdpSocket>,
+    dns: Vec<UdpSocket>,
     listeners: Vec<TcpListener>,
     connections: Vec<Connection>,
     buffer: Vec<u8>,
@@ -48,6 +49,7 @@ impl Services {
     pub(in crate::worker) fn start(lab: &Lab, plan: &LabPlan) -> Result<Self, Failure> {
         let mut services = Services {
             udp: Vec::new(),
+            dns: Vec::new(),
             listeners: Vec::new(),
             connections: Vec::new(),
             buffer: vec![0; LARGEST],
@@ -56,16 +58,17 @@ impl Services {
             if node.services.is_empty() {
                 continue;
             }
-            let (udp, listeners) = lab.in_node(at, || start_in_node(node, plan.ipv6))??;
-            services.udp.extend(udp);
-            services.listeners.extend(listeners);
+            let started = lab.in_node(at, || start_in_node(node, plan.ipv6))??;
+            services.udp.extend(started.udp);
+            services.dns.extend(started.dns);
+            services.listeners.extend(started.listeners);
         }
         Ok(services)
     }
 
     /// What to wait for.
     pub(in crate::worker) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let udp = self.udp.iter().map(AsFd::as_fd);
+        let udp = self.udp.iter().chain(&self.dns).map(AsFd::as_fd);
         let listeners = self.listeners.iter().map(AsFd::as_fd);
         udp.chain(listeners).chain(self.connections.iter().map(|connection| connection.stream.as_fd()))
     }
@@ -86,6 +89,16 @@ impl Services {
                     let _ = socket.send_to(&answer, from);
                 }
                 busy |= !of_stream;
+            }
+        }
+        for socket in &self.dns {
+            while let Some(received) = ready(socket.recv_from(&mut self.buffer)) {
+                busy = true;
+                if let Ok((length, from)) = received
+                    && let Some(answer) = dns_answer(&mut self.buffer[..length])
+                {
+                    let _ = socket.send_to(answer, from);
+                }
             }
         }
         for listener in &self.listeners {
@@ -137,10 +150,30 @@ fn ready<T>(result: io::Result<T>) -> Option<io::Result<T>> {
     }
 }
 
-type Sockets = (Vec<UdpSocket>, Vec<TcpListener>);
+/// The question as the answer of a server that knows no such name (RFC 1035, 4.1.1). What is no question has none.
+fn dns_answer(datagram: &mut [u8]) -> Option<&[u8]> {
+    const RESPONSE: u8 = 0x80;
+    const NAME_ERROR: u8 = 3;
+    if let [_, _, flags, code, _, _, _, _, _, _, _, _, ..] = datagram
+        && *flags & RESPONSE == 0
+    {
+        *flags |= RESPONSE;
+        *code = NAME_ERROR;
+        return Some(datagram);
+    }
+    None
+}
+
+/// The sockets of one node.
+#[derive(Default)]
+struct Sockets {
+    udp: Vec<UdpSocket>,
+    dns: Vec<UdpSocket>,
+    listeners: Vec<TcpListener>,
+}
 
 fn start_in_node(node: &NodePlan, ipv6: bool) -> Result<Sockets, Failure> {
-    let (mut udp, mut listeners) = (Vec::new(), Vec::new());
+    let Sockets { mut udp, mut dns, mut listeners } = Sockets::default();
     for service in &node.services {
         for address in ends(service, ipv6) {
             let failed =
@@ -148,6 +181,9 @@ fn start_in_node(node: &NodePlan, ipv6: bool) -> Result<Sockets, Failure> {
             match service.protocol {
                 ServiceProtocol::Udp => {
                     udp.push(UdpSocket::from(bound(address, SockType::Datagram).map_err(failed)?));
+                }
+                ServiceProtocol::Dns => {
+                    dns.push(UdpSocket::from(bound(address, SockType::Datagram).map_err(failed)?));
                 }
                 ServiceProtocol::Tcp => {
                     let fd = bound(address, SockType::Stream).map_err(failed)?;
@@ -157,7 +193,7 @@ fn start_in_node(node: &NodePlan, ipv6: bool) -> Result<Sockets, Failure> {
             }
         }
     }
-    Ok((udp, listeners))
+    Ok(Sockets { udp, dns, listeners })
 }
 
 /// Where a service listens: at its address, or at the wildcard address of each family.

@@ -1,6 +1,6 @@
 //! `probe` and `dampening` of an `[[uplink]]`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::Range;
@@ -8,12 +8,12 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::super::raw::{self, OneOrMany};
-use super::super::words::{alternatives, nearest};
+use super::super::words::one_of;
 use super::addresses::{Placed, address, is_link_local, some_words};
 use super::uplinks::Known;
 use crate::diagnostic::Diagnostic;
 use crate::family::Family;
-use crate::model::{Dampening, DomainName, FanOut, Leg, Milliseconds, Need, Probe, Target};
+use crate::model::{Dampening, DomainName, FanOut, Leg, Milliseconds, Need, Probe, Target, Transport};
 
 /// The port of DNS.
 const DNS: u16 = 53;
@@ -87,12 +87,13 @@ pub(super) fn probe(
     ((found.len() == before).then_some(probe), targets)
 }
 
-/// What would never leave by the uplink: addresses of this host, and those that are translated to others.
+/// What would never leave by the uplink: addresses of this host, and dummy addresses that lead elsewhere. One that leads
+/// through the uplink is asked as applications ask it, with the source that the far side admits.
 pub(super) fn elsewhere(uplinks: &[Known], fan_outs: &[FanOut], found: &mut Vec<Diagnostic>) {
     let own: BTreeMap<IpAddr, Range<usize>> =
         uplinks.iter().flat_map(|it| &it.addresses).map(|it| (it.value, it.span.clone())).collect();
-    let dummies: BTreeSet<IpAddr> = fan_outs.iter().map(|it| it.dummy).collect();
-    for it in uplinks.iter().flat_map(|it| &it.targets) {
+    let all = uplinks.iter().flat_map(|known| known.targets.iter().map(move |it| (&known.uplink.name, it)));
+    for (uplink, it) in all {
         let asked = it.value.address();
         if let Some(place) = own.get(&asked) {
             found.push(
@@ -105,23 +106,43 @@ pub(super) fn elsewhere(uplinks: &[Known], fan_outs: &[FanOut], found: &mut Vec<
                 .hint("ask somebody behind the provider"),
             );
         }
-        if dummies.contains(&asked) {
+        let mut translated = fan_outs.iter().filter(|it| it.dummy == asked).peekable();
+        if translated.peek().is_some()
+            && !translated.any(|of| of.uplink.as_ref() == Some(uplink) && leads(of, it.value))
+        {
             found.push(
                 Diagnostic::new(
                     format!("{asked} is the dummy address of a fan-out"),
                     it.span.clone(),
-                    "asked here, and translated on its way",
+                    "which does not take this by this uplink",
                 )
-                .hint("ask the far host by its own address, its `to`"),
+                .hint(
+                    "ask the dummy address of a fan-out that names this `uplink`, at one of its ports if it has some; \
+                     or the far host by its own address, its `to`",
+                ),
             );
         }
     }
 }
 
+/// What makes a target of a word, or complains.
+type Reader = dyn Fn(&Placed<&str>, &mut Vec<Diagnostic>) -> Option<Target>;
+
+/// Whether a question to its dummy address goes the way of this fan-out.
+fn leads(fan_out: &FanOut, target: Target) -> bool {
+    let (transport, port) = match target {
+        Target::Icmp(_) => return fan_out.ports.is_empty(),
+        Target::Tcp(to) => (Transport::Tcp, to.port()),
+        Target::Dns(to) => (Transport::Udp, to.port()),
+    };
+    fan_out.ports.is_empty()
+        || fan_out.ports.iter().any(|(of, ports)| *of == transport && ports.contains(port))
+}
+
 fn listed(
     raw: Option<&Spanned<OneOrMany>>,
     key: &str,
-    read: &dyn Fn(&Placed<&str>, &mut Vec<Diagnostic>) -> Option<Target>,
+    read: &Reader,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Placed<Target>> {
     let Some(raw) = raw else { return Vec::new() };
@@ -217,18 +238,10 @@ fn name(text: &Spanned<String>, asked: bool, found: &mut Vec<Diagnostic>) -> Opt
 
 fn need(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<Need> {
     const WORDS: [(&str, Need); 2] = [("any", Need::Any), ("all", Need::All)];
-    let word = text.get_ref().as_str();
-    let known = WORDS.iter().find(|(known, _)| *known == word);
-    if known.is_none() {
-        let words = || WORDS.iter().map(|(known, _)| *known);
-        let expected = format!("expected {}", alternatives(words()));
-        let label = nearest(word, words()).map_or(expected, |meant| format!("perhaps `{meant}` was meant"));
-        found.push(
-            Diagnostic::new(format!("an uplink does not need {word:?} of its targets"), text.span(), label)
-                .hint("with `any` one that answers is enough; with `all` every one has to"),
-        );
-    }
-    known.map(|(_, need)| *need)
+    one_of(text, &WORDS, found, |word| {
+        let hint = "with `any` one that answers is enough; with `all` every one has to";
+        (format!("an uplink does not need {word:?} of its targets"), hint)
+    })
 }
 
 /// The schema has seen to the range.
