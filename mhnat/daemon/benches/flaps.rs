@@ -48,7 +48,7 @@ fn main() -> Result<(), Error> {
         return Ok(());
     }
     println!(
-        "{:<10} {:>7} {:>11} {:>7} | {:>7} {:>7} {:>7} | {:>8} {:>8} {:>8} | {:>8} {:>7} | {:>7} {:>7}\n{}",
+        "{:<10} {:>7} {:>11} {:>7} | {:>7} {:>7} {:>7} | {:>8} {:>8} {:>8} | {:>8} {:>7} | {:>7} {:>7}",
         "subject",
         "uplinks",
         "connections",
@@ -63,8 +63,8 @@ fn main() -> Result<(), Error> {
         "99 %",
         "RSS MiB",
         "wakes/s",
-        "(times are milliseconds, the first column of each kind is the median)"
     );
+    println!("(times are milliseconds, the first column of each kind is the median)");
     for (uplinks, connections) in [(1, 0), (8, 0), (64, 0), (8, CONNECTIONS)] {
         let gateway = Gateway::new(uplinks)?;
         gateway.measure("mhnat run", flaps, connections)?;
