@@ -21,6 +21,9 @@ const ALWAYS: [&str; 3] = ["127.0.0.0/8", "::1", "fe80::/10"];
 /// Beyond this a connection that is gone has room as well, while the other node has not confirmed that it knows.
 const SPARE: u32 = 2;
 
+/// How much larger the buffer for what the kernel tells may become when it was too small.
+const GROWTH: u32 = 4;
+
 /// How many connections one chain of the table of conntrackd has when it is full.
 const LOAD: u32 = 8;
 
@@ -43,6 +46,16 @@ pub fn config(model: &Model, directory: &str) -> Option<String> {
         let _ = writeln!(out, "\t\t\t{family}_address {word}");
         out
     });
+    let (sockets, netlink) = match *buffer {
+        0 => (String::new(), String::new()),
+        size => (
+            format!("\t\tSndSocketBuffer {size}\n\t\tRcvSocketBuffer {size}\n"),
+            format!(
+                "\tNetlinkBufferSize {size}\n\tNetlinkBufferSizeMaxGrowth {}\n",
+                size.saturating_mul(GROWTH)
+            ),
+        ),
+    };
     Some(format!(
         "\
 Sync {{
@@ -55,9 +68,7 @@ Sync {{
 		{ip}_Destination_Address {peer}
 		Port {port}
 		Interface {interface}
-		SndSocketBuffer {buffer}
-		RcvSocketBuffer {buffer}
-		Checksum yes
+{sockets}		Checksum yes
 	}}
 	Options {{
 		TCPWindowTracking no
@@ -73,9 +84,7 @@ General {{
 	UNIX {{
 		Path {directory}/conntrackd.ctl
 	}}
-	NetlinkBufferSize {buffer}
-	NetlinkBufferSizeMaxGrowth {growth}
-	NetlinkOverrunResync yes
+{netlink}	NetlinkOverrunResync yes
 	NetlinkEventsReliable no
 	Filter From Userspace {{
 		Protocol Accept {{
@@ -88,7 +97,6 @@ General {{
 }}
 ",
         buckets = limit / LOAD,
-        growth = buffer.saturating_mul(4),
     ))
 }
 

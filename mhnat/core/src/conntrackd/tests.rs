@@ -24,7 +24,7 @@ port = 4000
 mode = "notrack"
 ignore = ["10.0.0.0/8", "10.9.9.9", "fd05::/64"]
 connections = 4096
-buffer = 100000
+buffer = 0
 "#;
     let model = config::read(text.as_bytes()).unwrap();
     insta::assert_snapshot!("words", rendered(&model, "/var/lib/x").unwrap());

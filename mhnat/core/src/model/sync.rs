@@ -29,7 +29,7 @@ pub struct Sync {
     pub connections: u32,
     /// How many messages wait for the other node at most.
     pub queue: u32,
-    /// The size of the socket buffers in bytes.
+    /// The size of the socket buffers in bytes; 0 for what the kernel gives everybody.
     pub buffer: u32,
 }
 

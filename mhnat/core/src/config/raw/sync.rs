@@ -47,8 +47,9 @@ pub(in super::super) struct Sync {
     #[serde(default)]
     #[schemars(with = "u32", range(min = 1024, max = 16_777_216), example = 131_072)]
     pub(in super::super) queue: Option<Spanned<i64>>,
-    /// The size of the socket buffers in bytes. Without it: 2097152.
+    /// The size of the socket buffers in bytes; 0 for what the kernel gives everybody, which takes no privilege beyond
+    /// this network namespace. Without it: 2097152.
     #[serde(default)]
-    #[schemars(with = "u32", range(min = 65_536, max = 268_435_456), example = 2_097_152)]
+    #[schemars(with = "u32", range(max = 268_435_456), example = 2_097_152)]
     pub(in super::super) buffer: Option<Spanned<i64>>,
 }

@@ -1,5 +1,5 @@
 # mhnat on the other node, in the background, until both have told each other what they know.
-"$MHNAT" run --state-dir /run/second two-nodes.second.mhnat.toml >/run/second.log 2>&1 </dev/null &
+"$MHNAT" run --state-dir /run/second nodes.second.mhnat.toml >/run/second.log 2>&1 </dev/null &
 heard() {
 	conntrackd -C "$1/conntrackd.conf" -s network 2>/dev/null | grep -Eq '[1-9][0-9]* Pckts recv'
 }
