@@ -174,6 +174,7 @@ fn probes_are_nobodys_connection() {
     let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
     assert!(!sweep.takes(&entry("198.51.100.2", "192.0.2.80", "198.51.100.2", CABLE)));
     assert!(sweep.takes(&entry("10.0.0.7", "192.0.2.80", "198.51.100.2", CABLE)));
+}
 
 #[rstest]
 #[case::ours("10.0.0.7", "192.0.2.9", "198.51.100.2", true)]

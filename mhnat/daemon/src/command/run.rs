@@ -183,9 +183,7 @@ impl Service<'_, '_, '_> {
     fn reload(&mut self) {
         self.notify.reloading();
         let loaded = config::load_whole(self.options.config, self.log.terminal)
-            .and_then(|it| Prober::allowed(&it.model).map(|()| it));
-        match loaded {
-            Ok(Loaded { model, config }) => {
+            .and_then(|it| Prober::allowed(&it.model).map(|()| it))
             .and_then(|it| Ok((self.conntrackd.wanted(&it.model)?, it)));
         match loaded {
             Ok((wanted, Loaded { model, config })) => {
