@@ -71,18 +71,21 @@ pub enum Requirement {
     Ip,
     /// The program conntrack.
     Conntrack,
+    /// The program conntrackd.
+    Conntrackd,
     /// The program mhnat.
     Mhnat,
 }
 
 impl Requirement {
     /// All, with the words that a scenario uses for them.
-    pub const ALL: [(Requirement, &'static str); 6] = [
+    pub const ALL: [(Requirement, &'static str); 7] = [
         (Requirement::Nft, "nft"),
         (Requirement::Iptables, "iptables"),
         (Requirement::Tun, "tun"),
         (Requirement::Ip, "ip"),
         (Requirement::Conntrack, "conntrack"),
+        (Requirement::Conntrackd, "conntrackd"),
         (Requirement::Mhnat, "mhnat"),
     ];
 

@@ -64,6 +64,7 @@ impl Offer {
             }
             Requirement::Ip => absent(&["ip"], "apt install iproute2"),
             Requirement::Conntrack => absent(&["conntrack"], "apt install conntrack"),
+            Requirement::Conntrackd => absent(&["conntrackd"], "apt install conntrackd"),
             Requirement::Tun => programs::tun(),
             Requirement::Mhnat => self.mhnat().is_none().then(|| {
                 format!(

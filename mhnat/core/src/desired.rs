@@ -10,6 +10,7 @@ mod guard;
 mod mtu;
 mod policy;
 mod ruleset;
+mod sync;
 
 use std::collections::BTreeSet;
 
@@ -123,7 +124,8 @@ fn sysctls(model: &Model) -> BTreeSet<Demand> {
     // IPv6 has one switch for all devices, and answers that go round the loop are forwarded.
     let looped = model.replies.looped().is_some_and(|it| it.servers.contains_key(&Family::V6));
     let forwarding = model.forwarding.iter().copied().chain(looped.then_some(Family::V6));
-    loose.chain(forwarding.map(Demand::Forwarding)).collect()
+    let shared = sync::sysctls(model.sync.is_some());
+    loose.chain(forwarding.map(Demand::Forwarding)).chain(shared).collect()
 }
 
 #[cfg(test)]

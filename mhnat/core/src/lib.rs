@@ -15,6 +15,7 @@
 pub mod audit;
 pub mod changes;
 pub mod config;
+pub mod conntrackd;
 pub mod converge;
 pub mod desired;
 pub mod device;

@@ -7,6 +7,7 @@ mod forward;
 mod ports;
 mod probe;
 mod replies;
+mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ pub use self::forward::{ArpFilter, Forward};
 pub use self::ports::{Ports, Transport};
 pub use self::probe::{Dampening, DomainName, DomainNameError, Milliseconds, Need, Probe, Target};
 pub use self::replies::{Loop, Replies, UdpReplies};
+pub use self::sync::{Sync, SyncMode};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,6 +51,8 @@ pub struct Model {
     pub arp_filter: Option<ArpFilter>,
     /// How answers find their way.
     pub replies: Replies,
+    /// Which connections another node knows of as well.
+    pub sync: Option<Sync>,
 }
 
 impl Model {

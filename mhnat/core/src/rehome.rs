@@ -27,6 +27,8 @@ pub struct Sweep {
     bound: BTreeSet<IpAddr>,
     /// From where probes are sent to whom. They belong to their uplink, and to nobody's connection.
     probes: BTreeSet<(IpAddr, IpAddr)>,
+    /// The addresses of another node, which chose for its connections and marked them.
+    peers: BTreeSet<IpAddr>,
 }
 
 /// One family of an uplink that connections are to leave.
@@ -100,7 +102,8 @@ impl Sweep {
         let fixed = model.fan_outs.iter().filter(|it| it.uplink.is_some()).map(|it| &it.dummy);
         let bound = own.chain(fixed).copied().collect();
         let probes = [model, seen].into_iter().flat_map(probes).collect();
-        Self { leaving, mask: model.mask.bits(), marked: model.pinning, bound, probes }
+        let peers = model.sync.iter().flat_map(|it| it.peer_addresses.iter().copied()).collect();
+        Self { leaving, mask: model.mask.bits(), marked: model.pinning, bound, probes, peers }
     }
 
     /// Whether there is nothing to look for.
@@ -124,7 +127,11 @@ impl Sweep {
         let (original, reply) = (entry.original, entry.reply);
         let to = original.destination.address;
         let family = Family::of(to);
-        if self.bound.contains(&to) || self.probes.contains(&(original.source.address, to)) {
+        let peers = [to, reply.destination.address];
+        if self.bound.contains(&to)
+            || self.probes.contains(&(original.source.address, to))
+            || peers.iter().any(|it| self.peers.contains(it))
+        {
             return false;
         }
         let mark = entry.mark & self.mask;

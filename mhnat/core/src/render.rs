@@ -38,6 +38,11 @@ pub fn plan(desired: &Desired) -> String {
     out
 }
 
+/// What `mhnat run` gives to conntrackd, as it is written to its file.
+pub fn conntrackd(file: Option<&str>) -> String {
+    file.map(|it| format!("\n# conntrackd.conf, for `mhnat run`\n{it}")).unwrap_or_default()
+}
+
 /// What a plan without a kernel cannot say, as comments.
 pub fn notes(model: &Model) -> String {
     let mut out = String::new();

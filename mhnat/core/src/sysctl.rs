@@ -40,6 +40,11 @@ impl Key {
         }
     }
 
+    /// A setting of connection tracking.
+    fn conntrack(setting: &str) -> Self {
+        Self(format!("net/netfilter/nf_conntrack_{setting}"))
+    }
+
     /// The path below /proc/sys.
     pub fn path(&self) -> &str {
         &self.0
@@ -64,6 +69,21 @@ pub enum Demand {
     LooseReversePath(IfName),
     /// Packets may be forwarded.
     Forwarding(Family),
+    /// Every connection tells of its changes, also one that was begun while nobody listened.
+    ConntrackEvents,
+    /// TCP segments are not checked by a window that conntrack may know only half of.
+    LiberalWindows,
+}
+
+impl Demand {
+    /// The setting that must be 1, for a demand that is one setting of connection tracking.
+    fn conntrack(&self) -> Option<Key> {
+        match self {
+            Self::ConntrackEvents => Some(Key::conntrack("events")),
+            Self::LiberalWindows => Some(Key::conntrack("tcp_be_liberal")),
+            Self::LooseReversePath(_) | Self::Forwarding(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Demand {
@@ -75,6 +95,9 @@ impl fmt::Display for Demand {
                 Key::of_interface(Family::V4, interface.as_str(), "rp_filter")
             ),
             Self::Forwarding(family) => write!(f, "{} = 1", Key::forwarding(*family)),
+            Self::ConntrackEvents | Self::LiberalWindows => {
+                self.conntrack().map_or(Ok(()), |key| write!(f, "{key} = 1"))
+            }
         }
     }
 }
@@ -109,6 +132,7 @@ fn affected(demand: &Demand, around: &Surroundings) -> Vec<Key> {
             }
             keys
         }
+        Demand::ConntrackEvents | Demand::LiberalWindows => demand.conntrack().into_iter().collect(),
     }
 }
 
@@ -172,6 +196,17 @@ pub fn plan(
                 }
                 plan.forward.push((switch, "1".to_owned()));
             }
+            Demand::ConntrackEvents | Demand::LiberalWindows => {
+                // Absent until connection tracking is there, which our own rules see to.
+                let Some((key, value)) = demand.conntrack().and_then(|key| current.get_key_value(&key))
+                else {
+                    continue;
+                };
+                if value != "1" {
+                    plan.keep.insert(key.clone(), value.clone());
+                    plan.open.push((key.clone(), "1".to_owned()));
+                }
+            }
         }
     }
     plan.keep.retain(|key, _| !kept.contains_key(key));
@@ -191,7 +226,7 @@ fn belongs_to_forwarding(key: &Key, demands: &BTreeSet<Demand>) -> bool {
             key.path().starts_with("net/ipv4/") && !key.path().ends_with("/rp_filter")
         }
         Demand::Forwarding(Family::V6) => key.path().starts_with("net/ipv6/"),
-        Demand::LooseReversePath(_) => false,
+        Demand::LooseReversePath(_) | Demand::ConntrackEvents | Demand::LiberalWindows => false,
     })
 }
 

@@ -11,6 +11,7 @@
 
 mod cli;
 mod command;
+mod conntrackd;
 mod engine;
 mod facts;
 mod failure;
@@ -21,7 +22,10 @@ mod nft;
 mod notify;
 mod probe;
 mod state;
-#[expect(unsafe_code, reason = "calls into a library of C; nothing else in this crate may be unsafe")]
+#[expect(
+    unsafe_code,
+    reason = "calls into a library of C and what a child does first; nothing else in this crate may be unsafe"
+)]
 mod sys;
 mod sysctl;
 mod terminal;

@@ -17,8 +17,8 @@ use thiserror::Error;
 
 pub(crate) use self::commit::InForce;
 pub use self::library::Library;
-pub(crate) use self::program::Program;
 use self::program::Waiting;
+pub(crate) use self::program::{Program, in_path};
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
 

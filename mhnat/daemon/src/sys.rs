@@ -3,8 +3,12 @@
 //! It is not linked: where it is absent everything else works, and the library that an administrator upgrades
 //! is the one that is used.
 
+mod child;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
+
+pub(crate) use self::child::ends_with_us;
 
 // Otherwise the standard library's unwinder comes from libgcc_s.so, which nothing else here needs: to find, map and
 // relocate it at every start takes 0.1 ms, a seventieth of an apply.

@@ -50,6 +50,11 @@ fn the_daemon_follows_links_and_file() {
 }
 
 #[test]
+fn conntrackd_is_looked_after() {
+    passes("sync", include_str!("kernel/sync.sh"));
+}
+
+#[test]
 fn dynamic_uplinks_follow_what_the_kernel_was_told() {
     passes("dynamic", include_str!("kernel/dynamic.sh"));
 }

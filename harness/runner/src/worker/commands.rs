@@ -75,6 +75,7 @@ pub(super) fn prepare(
         .current_dir(directory)
         .env("PATH", path())
         .env("TMPDIR", "/run/tmp")
+        .envs(reactor.mhnat.iter().map(|path| ("MHNAT", path)))
         .stdin(Stdio::null());
     Ok(command)
 }

@@ -82,6 +82,7 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
     });
     let streams = Streams::new(Customers::of(&scenario.topology, &plan));
     let mut reactor = Reactor::new(lab, capture, services, streams);
+    reactor.mhnat.clone_from(&job.mhnat);
     let mhnat = job.mhnat.as_deref();
     let subject = Subject::prepare(&mut reactor, variant, scenario.subject.0, &job.path, mhnat)?;
     let mut drive = Drive {
@@ -249,7 +250,7 @@ impl Drive<'_> {
             }
             Action::Close { flow } => drop(self.flows.remove(flow)),
             Action::Stream { stream, exchange, rate } => {
-                let Reactor { lab, hub } = &mut self.reactor;
+                let Reactor { lab, hub, .. } = &mut self.reactor;
                 hub.streams.start(lab, stream, exchange, *rate)?;
             }
             Action::End { stream } => self.reactor.hub.streams.end(stream)?,

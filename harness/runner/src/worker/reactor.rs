@@ -6,6 +6,7 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    path::PathBuf,
     rc::Rc,
     thread,
     time::{Duration, Instant},
@@ -33,6 +34,8 @@ const ROUND: Duration = Duration::from_secs(1);
 pub(super) struct Reactor {
     pub(super) lab: Lab,
     pub(super) hub: Hub,
+    /// Where mhnat is, for commands that start it themselves.
+    pub(super) mhnat: Option<PathBuf>,
 }
 
 /// What happens in a lab. Apart from it, so that it goes on while the lab is changed.
@@ -54,7 +57,7 @@ impl Reactor {
     pub(super) fn new(lab: Lab, capture: Capture, services: Services, streams: Streams) -> Self {
         let (notices, records, fresh) = (Vec::new(), Vec::new(), Vec::new());
         let hub = Hub { capture, services, notices, streams, records, frames: 0, fresh };
-        Reactor { lab, hub }
+        Reactor { lab, hub, mhnat: None }
     }
 
     /// Changes the lab.
@@ -65,7 +68,7 @@ impl Reactor {
         &mut self,
         change: impl FnOnce(&mut Lab) -> T + Send,
     ) -> Result<T, Failure> {
-        let Reactor { lab, hub } = self;
+        let Reactor { lab, hub, .. } = self;
         if !hub.streams.are_running() {
             return Ok(change(lab));
         }

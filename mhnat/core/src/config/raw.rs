@@ -6,6 +6,7 @@
 mod balance;
 mod forward;
 mod probe;
+mod sync;
 
 use std::fmt;
 
@@ -17,6 +18,7 @@ use toml::Spanned;
 pub(super) use self::balance::Balance;
 pub(super) use self::forward::{ArpFilter, Forward};
 pub(super) use self::probe::{Dampening, Probe};
+pub(super) use self::sync::Sync;
 
 /// The JSON schema of a configuration file, for editors.
 pub fn schema() -> serde_json::Value {
@@ -80,6 +82,10 @@ pub(super) struct Config {
     #[serde(default)]
     #[schemars(with = "Replies")]
     pub(super) replies: Option<Spanned<Replies>>,
+    /// Tracked connections that are shared with another node.
+    #[serde(default)]
+    #[schemars(with = "Sync")]
+    pub(super) sync: Option<Spanned<Sync>>,
 }
 
 /// The bits of packet and connection marks to use.

@@ -15,6 +15,7 @@ mod prefixes;
 mod probe;
 mod replies;
 mod sources;
+mod sync;
 mod uplinks;
 
 use std::collections::BTreeSet;
@@ -37,7 +38,8 @@ pub(super) fn validate(raw: &raw::Config, named: &Named<'_>) -> (Option<Model>, 
     let forwards = forwards::forwards(&raw.forward, &uplinks, &mut found);
     looped::beside(raw, &replies, (&fan_outs, &forwards), &uplinks, &mut found);
     let arp_filter = arp_filter::arp_filter(raw.arp_filter.as_ref(), &mut found);
-    let beside = !raw.forward.is_empty() || raw.arp_filter.is_some();
+    let sync = sync::sync(raw.sync.as_ref(), &uplinks, &mut found);
+    let beside = !raw.forward.is_empty() || raw.arp_filter.is_some() || raw.sync.is_some();
     if !beside && raw.uplink.is_empty() && raw.fan_out.is_empty() && raw.replies.is_none() {
         found.push(
             Diagnostic::new("there is nothing to do", 0..0, "no `[[uplink]]`, `[[fan-out]]` or `[replies]`")
@@ -62,6 +64,7 @@ pub(super) fn validate(raw: &raw::Config, named: &Named<'_>) -> (Option<Model>, 
         forwards,
         arp_filter,
         replies,
+        sync,
     });
     (model, found)
 }

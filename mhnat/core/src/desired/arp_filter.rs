@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 
 use super::ruleset::{quoted, rule};
+use super::sync;
 use crate::family::Family;
 use crate::model::{ArpFilter, Model};
 use crate::nft::{Chain, Hook, Rule, Ruleset, Set, Table};
@@ -40,6 +41,7 @@ pub(super) fn ruleset(model: &Model) -> Ruleset {
     // Postrouting sees what the bridge forwards and what this host itself sends through it.
     let hook = Hook { kind: "filter", hook: "postrouting", priority: FILTER };
     out.chains.push(Chain { name: "leaving".to_owned(), hook: Some(hook), rules });
+    sync::bridge(&mut out, model);
     out
 }
 

@@ -141,7 +141,9 @@ fn answer_through_here(part: &mut Part, family: Family, forwards: &[&Forward]) {
 
 /// What belongs to each target, by address, protocol and port. Several forwards may lead to one target, and
 /// the kernel takes no intervals that overlap, so those become one.
-fn by_target<'a, T: Copy + Ord>(forwards: impl Iterator<Item = (&'a Forward, T)>) -> Vec<(String, T)> {
+pub(super) fn by_target<'a, T: Copy + Ord>(
+    forwards: impl Iterator<Item = (&'a Forward, T)>,
+) -> Vec<(String, T)> {
     let mut sorted: Vec<_> =
         forwards.map(|(it, value)| (it.to, it.protocol, value, it.target_ports())).collect();
     sorted.sort();
@@ -163,7 +165,7 @@ fn key(place: &impl std::fmt::Display, protocol: Transport, ports: Ports) -> Str
     format!("{place} . {protocol} . {ports}")
 }
 
-const fn target_type(family: Family) -> &'static str {
+pub(super) const fn target_type(family: Family) -> &'static str {
     match family {
         Family::V4 => "ipv4_addr . inet_proto . inet_service",
         Family::V6 => "ipv6_addr . inet_proto . inet_service",

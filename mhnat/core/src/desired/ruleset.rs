@@ -6,14 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu};
+use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu, sync};
 use crate::family::Family;
 use crate::mark::Mark;
 use crate::model::Source;
 use crate::name::UplinkName;
 use crate::nft::{Chain, Hook, Map, Rule, Ruleset, Set, StickySet};
 
-const RAW: i32 = -300;
+pub(super) const RAW: i32 = -300;
 const MARK: i32 = -150;
 const DESTINATION: i32 = -100;
 const SOURCE: i32 = 100;
@@ -69,6 +69,8 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     let parts = [
         // Before any rule that decides what becomes of the packet.
         mtu::part(context),
+        // Before anything that marks.
+        sync::part(context),
         fan_out::part(context),
         forward::part(context),
         connections::part(context),

@@ -34,6 +34,7 @@ fn plan(text: &str, availability: &Availability) -> Desired {
 #[case::pool("pool", include_str!("../../../examples/pool.toml"))]
 #[case::health("health", include_str!("../../../examples/health.toml"))]
 #[case::prefixes("prefixes", include_str!("../../../examples/prefixes.toml"))]
+#[case::sync("sync", include_str!("../../../examples/sync.toml"))]
 #[case::uplink("uplink", include_str!("../../../examples/uplink.toml"))]
 fn plans_of_the_examples(#[case] name: &str, #[case] text: &str) {
     insta::assert_snapshot!(

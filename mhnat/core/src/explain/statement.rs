@@ -115,6 +115,10 @@ pub(super) enum Field {
     OriginalPort {
         destination: bool,
     },
+    /// Where the answers of the connection go.
+    ReplyDestination {
+        family: &'static str,
+    },
     /// The kind of an address, by the routes of this host. `on_device` asks for one device only.
     AddressType {
         destination: bool,
@@ -498,6 +502,8 @@ const FIELDS: &[(&[&str], Field)] = &[
     (&["ct", "original", "ip", "daddr"], Field::Original { family: "ip", destination: true }),
     (&["ct", "original", "ip6", "saddr"], Field::Original { family: "ip6", destination: false }),
     (&["ct", "original", "ip6", "daddr"], Field::Original { family: "ip6", destination: true }),
+    (&["ct", "reply", "ip", "daddr"], Field::ReplyDestination { family: "ip" }),
+    (&["ct", "reply", "ip6", "daddr"], Field::ReplyDestination { family: "ip6" }),
     (&["ct", "original", "proto-src"], Field::OriginalPort { destination: false }),
     (&["ct", "original", "proto-dst"], Field::OriginalPort { destination: true }),
     (&["ip", "saddr"], address("ip", false)),

@@ -239,6 +239,32 @@ fn an_entry_of_the_kernel_translates_as_it_says() {
 }
 
 #[test]
+fn an_answer_for_the_other_node_has_its_address_and_no_mark() {
+    let end = |text: &str| text.parse().unwrap();
+    let tuple = |from, to| Tuple { source: end(from), destination: end(to) };
+    let entry = Entry {
+        original: tuple("198.51.100.80:5000", "10.1.0.3:2201"),
+        reply: tuple("10.0.0.2:22", "198.51.100.80:5000"),
+        mark: 0x200,
+    };
+    let sync = |peers: &str| {
+        format!(
+            "pinning = true\n{BOTH}[sync]\npeer = \"10.5.6.2\"\naddress = \"10.5.6.1\"\ninterface = \"eth9\"\n\
+             peer-addresses = \"{peers}\"\n"
+        )
+    };
+    let answer = Connection::Established { mark: 0x200, answer: true, entry: Some(entry) };
+    let asked = question(Some("lan0"), Some("10.0.0.2:22"), "198.51.100.80:5000/tcp", answer);
+    let found = ask(&sync("10.1.0.3"), &asked);
+    let expected = "first eth0 10900, 10.1.0.3:2201 -> 198.51.100.80:5000, 0x0 0x200";
+    assert_eq!(found.outcomes.iter().map(line).collect::<Vec<_>>(), [expected]);
+    // Without a word about that address, the mark leads it.
+    let found = ask(&sync("10.1.0.4"), &asked);
+    let expected = "second eth1 10902, 10.1.0.3:2201 -> 198.51.100.80:5000, 0x200 0x200";
+    assert_eq!(found.outcomes.iter().map(line).collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
 fn without_uplinks_main_decides() {
     let config = "[replies]\nudp = \"redirect\"\ninterfaces = [\"eth0\"]\n";
     let found = ask(config, &question(None, None, "192.0.2.80:443/tcp", Connection::New));

@@ -175,3 +175,25 @@ fn probes_are_nobodys_connection() {
     assert!(!sweep.takes(&entry("198.51.100.2", "192.0.2.80", "198.51.100.2", CABLE)));
     assert!(sweep.takes(&entry("10.0.0.7", "192.0.2.80", "198.51.100.2", CABLE)));
 }
+
+#[rstest]
+#[case::ours("10.0.0.7", "192.0.2.9", "198.51.100.2", true)]
+#[case::asked_at_the_other_node("192.0.2.9", "198.51.100.3", "192.0.2.9", false)]
+#[case::sent_by_the_other_node("10.0.0.7", "192.0.2.9", "198.51.100.3", false)]
+fn what_the_other_node_has_begun_is_its_own(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] source: &str,
+    #[case] leaves: bool,
+) {
+    const SYNC: &str = r#"
+[sync]
+peer = "10.5.6.2"
+address = "10.5.6.1"
+interface = "eth9"
+peer-addresses = "198.51.100.3"
+"#;
+    let model = model(&format!("{TWO}{SYNC}"));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    assert_eq!(sweep.takes(&entry(from, to, source, CABLE)), leaves);
+}

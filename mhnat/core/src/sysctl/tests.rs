@@ -99,3 +99,30 @@ fn switches_are_restored_before_what_they_change() {
         ]
     );
 }
+
+#[rstest]
+#[case::other("2", "0", &[("net/netfilter/nf_conntrack_events", "1"), ("net/netfilter/nf_conntrack_tcp_be_liberal", "1")])]
+#[case::one("1", "0", &[("net/netfilter/nf_conntrack_tcp_be_liberal", "1")])]
+#[case::right("1", "1", &[])]
+fn connection_tracking_tells_and_is_liberal(
+    #[case] events: &str,
+    #[case] liberal: &str,
+    #[case] expected: &[(&str, &str)],
+) {
+    let demands = BTreeSet::from([Demand::ConntrackEvents, Demand::LiberalWindows]);
+    let around = Surroundings::default();
+    let current = values(&[
+        ("net/netfilter/nf_conntrack_events", events),
+        ("net/netfilter/nf_conntrack_tcp_be_liberal", liberal),
+    ]);
+    assert_eq!(relevant(&demands, &around), current.keys().cloned().collect());
+    let plan = plan(&demands, &around, &current, &Values::new());
+    assert_eq!(written(&plan.open), expected);
+    assert_eq!(plan.keep.len(), expected.len());
+    // Without connection tracking there is nothing to set yet.
+    let absent = super::plan(&demands, &around, &Values::new(), &Values::new());
+    assert_eq!(absent, SysctlPlan::default());
+    // And when nobody demands them any more, they go back.
+    let after = super::plan(&BTreeSet::new(), &around, &current, &plan.keep);
+    assert_eq!(after.obsolete, plan.keep.keys().cloned().collect());
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mhnat_core::conntrackd;
 use mhnat_core::desired::desired;
 use mhnat_core::link::Availability;
 use mhnat_core::render;
@@ -33,7 +34,11 @@ pub(super) fn run(
     let slots = Slots::allocate(names, &previous, model.mask.capacity());
     let desired = desired(&model, &slots, &Availability::full());
     let text = match format {
-        Format::Text => render::notes(&model) + &render::plan(&desired),
+        Format::Text => {
+            let directory = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+            let file = conntrackd::config(&model, &directory.to_string_lossy());
+            render::notes(&model) + &render::plan(&desired) + &render::conntrackd(file.as_deref())
+        }
         Format::Nft => desired.ruleset_text(),
         Format::Json => {
             serde_json::to_string_pretty(&desired)

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::check::count;
 use super::config::{self, Loaded};
 use super::confirm;
+use crate::conntrackd::{Conntrackd, Tended};
 use crate::engine::{self, Keeper, Transition, Turn};
 use crate::failure::{Exit, Failure};
 use crate::kernel::Events;
@@ -46,6 +47,8 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
         named => Nft::find(named),
     }?;
     let dir = StateDir::lock(options.state_dir)?;
+    let mut conntrackd = Conntrackd::new(dir.path());
+    conntrackd.want(conntrackd.wanted(&model)?);
     let state = confirm::settle(&dir, &nft, terminal).await?;
     // Before the first look, so that nothing is missed after it.
     let mut watch = Watch { events: Events::subscribe()?, signals: Signals::new()? };
@@ -61,10 +64,19 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
     log.health(prober.news());
     notify.ready("keeping it so");
 
-    let mut service = Service { keeper: &mut keeper, options, notify: &notify, log: &mut log, due: None };
+    let mut service = Service {
+        keeper: &mut keeper,
+        conntrackd: &mut conntrackd,
+        options,
+        notify: &notify,
+        log: &mut log,
+        due: None,
+    };
     service.due = turn.again.then(|| Instant::now() + AGAIN);
+    service.tend().await;
     let outcome = service.serve(&mut watch, &mut prober).await;
     notify.stopping();
+    conntrackd.stop().await;
     outcome?;
     if options.down_on_exit {
         engine::down(&dir, &nft).await?;
@@ -100,6 +112,7 @@ struct Watch {
 
 struct Service<'s, 'k, 't> {
     keeper: &'s mut Keeper<'k>,
+    conntrackd: &'s mut Conntrackd,
     options: &'s Options<'s>,
     notify: &'s Notify,
     log: &'s mut Log<'t>,
@@ -121,6 +134,7 @@ impl Service<'_, '_, '_> {
                 _ = signals.hangup.recv() => self.reload(),
                 () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {}
                 () = prober.next() => {}
+                ended = self.conntrackd.happened() => if let Some(how) = ended { self.log.ended(&how) },
                 happened = events.next() => if happened.tables { self.keeper.doubt() },
             }
             self.due = None;
@@ -138,6 +152,7 @@ impl Service<'_, '_, '_> {
             self.log.turn(&turn);
             self.log.health(prober.news());
             self.due = turn.again.then(|| Instant::now() + AGAIN);
+            self.tend().await;
             if turn.changed && turn.transitions.is_empty() {
                 let now = Instant::now();
                 changes.push_back(now);
@@ -150,13 +165,29 @@ impl Service<'_, '_, '_> {
         }
     }
 
+    /// What shares connections runs behind the state that it needs.
+    async fn tend(&mut self) {
+        match self.conntrackd.tend().await {
+            Ok(Tended::Same) => {}
+            Ok(Tended::Stopped) => self.log.line("connections are not shared any more"),
+            Ok(Tended::Started) => {
+                self.log.line("conntrackd is started, to share connections with the other node");
+                // Some settings exist only once connection tracking is in use.
+                self.due = Some(Instant::now() + AGAIN);
+            }
+            Err(failure) => self.log.terminal.fail(&failure),
+        }
+    }
+
     /// A file with mistakes changes nothing.
     fn reload(&mut self) {
         self.notify.reloading();
         let loaded = config::load_whole(self.options.config, self.log.terminal)
-            .and_then(|it| Prober::allowed(&it.model).map(|()| it));
+            .and_then(|it| Prober::allowed(&it.model).map(|()| it))
+            .and_then(|it| Ok((self.conntrackd.wanted(&it.model)?, it)));
         match loaded {
-            Ok(Loaded { model, config }) => {
+            Ok((wanted, Loaded { model, config })) => {
+                self.conntrackd.want(wanted);
                 self.log.line(&format!("read {} again: {}", config.path.display(), contents(&model)));
                 self.keeper.reconfigure(model, config);
                 self.notify.ready("keeping it so");
@@ -232,6 +263,12 @@ impl Log<'_> {
             self.terminal.warn(&failure.message, Some(failure.hint.as_deref().unwrap_or(&hint)));
             self.warned = Some(failure.message.clone());
         }
+    }
+
+    fn ended(&mut self, how: &str) {
+        let hint =
+            "what it said stands above; it is started again, and the other node is asked for what it knows";
+        self.terminal.warn(&format!("conntrackd has ended: {how}"), Some(hint));
     }
 
     fn strife(&mut self) {

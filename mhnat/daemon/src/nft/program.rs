@@ -21,26 +21,28 @@ pub(crate) struct Program {
     path: PathBuf,
 }
 
+/// A program at its path; or by its bare name the first in PATH, as for a shell, then where distributions put what is
+/// for root.
+pub(crate) fn in_path(name: &Path) -> Option<PathBuf> {
+    let runs =
+        |file: &Path| file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
+    if name.as_os_str().as_bytes().contains(&b'/') {
+        return runs(name).then(|| name.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|directory| directory.join(name))
+        .find(|file| runs(file))
+}
+
 impl Program {
     /// The program at the path that was named; else the first of that name, or nft, in PATH, then where distributions
     /// put it.
     pub(crate) fn find(named: Option<&Path>) -> Result<Self, NftError> {
         // Known before anything is changed. Whether it is nft shows when it is asked for something.
-        let runs = |file: &Path| {
-            file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-        };
-        let name = named.unwrap_or(Path::new("nft"));
-        if name.as_os_str().as_bytes().contains(&b'/') {
-            return runs(name).then(|| Self { path: name.to_owned() }).ok_or(NftError::NotFound);
-        }
-        // A bare name is one in PATH, as for a shell.
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .chain(["/usr/sbin".into(), "/sbin".into()])
-            .map(|directory| directory.join(name))
-            .find(|file| runs(file))
-            .map(|path| Self { path })
-            .ok_or(NftError::NotFound)
+        let path = in_path(named.unwrap_or(Path::new("nft"))).ok_or(NftError::NotFound)?;
+        Ok(Self { path })
     }
 
     /// Where it is.

@@ -80,6 +80,7 @@ impl Walker<'_> {
             | Field::Direction
             | Field::Original { .. }
             | Field::OriginalPort { .. }
+            | Field::ReplyDestination { .. }
                 if packet.untracked =>
             {
                 Err(Missing::Absent("the packet is not tracked".to_owned()))
@@ -112,6 +113,19 @@ impl Walker<'_> {
                     Missing::Unknown("the connection's first packet is not known".to_owned())
                 })?;
                 let end = if *destination { original.destination } else { original.source };
+                Ok(Value::Address(end.address))
+            }
+            Field::ReplyDestination { family } => {
+                of_family(family)?;
+                // Nothing has translated the source of a new one where this is asked.
+                let end = match packet.connection {
+                    Connection::Established { entry: Some(it), .. } => Some(it.reply.destination),
+                    Connection::Established { answer: true, .. } => Some(packet.destination),
+                    Connection::Established { .. } => packet.original.map(|it| it.source),
+                    Connection::New => packet.source,
+                };
+                let end =
+                    end.ok_or_else(|| Missing::Unknown("the connection's answers are not known".to_owned()))?;
                 Ok(Value::Address(end.address))
             }
             Field::OriginalPort { destination } => {
