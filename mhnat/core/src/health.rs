@@ -17,6 +17,7 @@ mod detector;
 mod leg;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,11 @@ impl Moment {
     #[must_use]
     pub fn after(self, time: Milliseconds) -> Self {
         Self(self.0.saturating_add(u64::from(time.0)))
+    }
+
+    /// How much later it is than another.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
     /// The next multiple of a time. Questions of all uplinks with the same interval fall into one, so that a machine

@@ -107,6 +107,8 @@ pub enum FlowFate {
     Stay,
     /// They begin anew, by the uplink that a new one would take.
     Rehome,
+    /// They keep the uplink that they have for this time, and then begin anew.
+    Drain(Milliseconds),
 }
 
 /// What a DHCP client, a PPP daemon or router advertisements give to the kernel, and not the file to us.

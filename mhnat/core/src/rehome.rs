@@ -5,9 +5,12 @@
 //! which takes the uplink that is right now. Only where there is one, and only those connections are forgotten whose
 //! uplink was chosen here: who asked an address of ours knows that address, and goes on asking it.
 
+mod drain;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+pub use self::drain::Drains;
 use crate::explain::Entry;
 use crate::family::Family;
 use crate::link::Availability;
@@ -46,9 +49,14 @@ struct Leaving {
 
 impl Sweep {
     /// What is to leave the uplinks that carry nothing now. `seen` has their addresses as they were when they did.
-    pub fn of_loss(model: &Model, seen: &Model, slots: &Slots, now: &Availability) -> Self {
+    pub fn of_loss(model: &Model, seen: &Model, slots: &Slots, now: &Availability, drains: &Drains) -> Self {
+        let leaves = |uplink: &Uplink, family| match uplink.on_loss {
+            FlowFate::Stay => false,
+            FlowFate::Rehome => true,
+            FlowFate::Drain(_) => drains.is_over_for_lost(&uplink.name, family),
+        };
         let lost = legs(model).filter(|(uplink, family, _)| {
-            uplink.on_loss == FlowFate::Rehome
+            leaves(uplink, *family)
                 && !now.usable(uplink, *family)
                 && model.uplinks.iter().any(|other| takes_any(other, *family, now))
         });
@@ -60,13 +68,20 @@ impl Sweep {
     }
 
     /// What is to leave the uplinks that stood in for those that have come back.
-    pub fn of_return(model: &Model, slots: &Slots, before: &Availability, now: &Availability) -> Self {
+    pub fn of_return(
+        model: &Model,
+        slots: &Slots,
+        before: &Availability,
+        now: &Availability,
+        drains: &Drains,
+    ) -> Self {
+        let draws = |uplink: &Uplink, family| match uplink.on_return {
+            FlowFate::Stay => false,
+            FlowFate::Rehome => !before.usable(uplink, family),
+            FlowFate::Drain(_) => drains.is_over_for_back(&uplink.name, family),
+        };
         let back: Vec<(u32, Family)> = legs(model)
-            .filter(|(uplink, family, _)| {
-                uplink.on_return == FlowFate::Rehome
-                    && now.usable(uplink, *family)
-                    && !before.usable(uplink, *family)
-            })
+            .filter(|(uplink, family, _)| now.usable(uplink, *family) && draws(uplink, *family))
             .filter_map(|(uplink, family, _)| Some((uplink.metric?, family)))
             .collect();
         let stood_in = legs(model).filter(|(uplink, family, _)| {

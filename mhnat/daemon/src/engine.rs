@@ -23,7 +23,7 @@ use mhnat_core::name::UplinkName;
 
 pub(crate) use self::apply::apply;
 pub(crate) use self::down::down;
-pub(crate) use self::keep::{Keeper, Transition, Turn};
+pub(crate) use self::keep::{AGAIN, Keeper, Transition, Turn};
 pub(crate) use self::observe::compare;
 pub(crate) use self::restore::roll_back;
 pub(crate) use self::status::{Status, UplinkStatus, status};

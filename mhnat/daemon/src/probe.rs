@@ -175,7 +175,7 @@ fn landed(flights: &BTreeMap<QuestionId, Flight>, context: &mut Context<'_>) -> 
 }
 
 /// The time since the machine was started, with what it slept: the same for every process.
-fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     // A clock that every kernel has does not fail; if it did, time would stand still, and nothing be lost.
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
     Moment(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))

@@ -150,16 +150,21 @@ pub(super) struct Uplink {
     #[schemars(with = "String", example = &"za.txt")]
     pub(super) prefixes_file: Option<Spanned<String>>,
     /// What becomes of its connections when it can carry no packets any more and another uplink can: "rehome" has
-    /// them begin anew by the other, "stay" has them wait for this one. Without it: "rehome". `mhnat run` does it.
+    /// them begin anew by the other, "stay" has them wait for this one, "drain" for the time that `drain` gives. Without
+    /// it: "rehome". `mhnat run` does it.
     #[serde(default)]
     #[schemars(with = "String", example = &"rehome")]
     pub(super) on_loss: Option<Spanned<String>>,
     /// What becomes of the connections that went elsewhere for want of this uplink when it can carry packets again:
-    /// "stay" leaves them where they are, "rehome" has them begin anew by this one. Without it: "stay". `mhnat run`
-    /// does it.
+    /// "stay" leaves them where they are, "rehome" has them begin anew by this one, "drain" when the time that `drain`
+    /// gives is over. Without it: "stay". `mhnat run` does it.
     #[serde(default)]
     #[schemars(with = "String", example = &"stay")]
     pub(super) on_return: Option<Spanned<String>>,
+    /// How long "drain" waits: a number and "ms", "s" or "m", an hour at most.
+    #[serde(default)]
+    #[schemars(with = "String", example = &"30s")]
+    pub(super) drain: Option<Spanned<String>>,
     /// Who is asked again and again through it, to see whether packets come through. Without it: nobody, and only its
     /// link says whether it is lost. `mhnat run` does it.
     #[serde(default)]

@@ -3,6 +3,7 @@ use rstest::rstest;
 use super::*;
 use crate::config;
 use crate::explain::{Endpoint, Tuple};
+use crate::health::Moment;
 use crate::link::{Link, Links};
 
 const TWO: &str = r#"
@@ -81,7 +82,7 @@ fn names(sweep: &Sweep) -> Vec<String> {
 #[test]
 fn a_lost_uplink_is_left_where_another_can_be_taken() {
     let model = model(TWO);
-    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
     // Nothing else carries IPv6.
     assert_eq!(names(&sweep), ["cable IPv4"]);
     assert_eq!(sweep.only_mark(), Some((CABLE, 0xff00)));
@@ -92,13 +93,19 @@ fn a_lost_uplink_is_left_where_another_can_be_taken() {
 #[case::nothing_is_left(&[])]
 fn nobody_leaves(#[case] carriers: &[&str]) {
     let model = model(TWO);
-    assert!(Sweep::of_loss(&model, &model, &slots(&model), &with(&model, carriers)).is_empty());
+    assert!(
+        Sweep::of_loss(&model, &model, &slots(&model), &with(&model, carriers), &Drains::default())
+            .is_empty()
+    );
 }
 
 #[test]
 fn who_stays_stays() {
     let model = model(&TWO.replace("on-return = \"rehome\"", "on-loss = \"stay\""));
-    assert!(Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"])).is_empty());
+    assert!(
+        Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default())
+            .is_empty()
+    );
 }
 
 #[rstest]
@@ -118,7 +125,7 @@ fn what_leaves_a_lost_uplink(
     #[case] leaves: bool,
 ) {
     let model = model(TWO);
-    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
     assert_eq!(sweep.takes(&entry(from, to, source, mark)), leaves);
 }
 
@@ -130,7 +137,7 @@ fn what_leaves_a_lost_uplink(
 fn what_goes_back(#[case] from: &str, #[case] to: &str, #[case] mark: u32, #[case] goes: bool) {
     let model = model(TWO);
     let (before, now) = (with(&model, &["eth1"]), with(&model, &["eth0", "eth1"]));
-    let sweep = Sweep::of_return(&model, &slots(&model), &before, &now);
+    let sweep = Sweep::of_return(&model, &slots(&model), &before, &now, &Drains::default());
     assert_eq!(names(&sweep), ["radio IPv4"]);
     assert_eq!(sweep.takes(&entry(from, to, "203.0.113.2", mark)), goes);
 }
@@ -139,16 +146,16 @@ fn what_goes_back(#[case] from: &str, #[case] to: &str, #[case] mark: u32, #[cas
 fn an_uplink_that_was_there_calls_nobody_back() {
     let model = model(TWO);
     let both = with(&model, &["eth0", "eth1"]);
-    assert!(Sweep::of_return(&model, &slots(&model), &both, &both).is_empty());
+    assert!(Sweep::of_return(&model, &slots(&model), &both, &both, &Drains::default()).is_empty());
     // Nor does one that is less preferred than what is used.
     let cable = with(&model, &["eth0"]);
-    assert!(Sweep::of_return(&model, &slots(&model), &cable, &both).is_empty());
+    assert!(Sweep::of_return(&model, &slots(&model), &cable, &both, &Drains::default()).is_empty());
 }
 
 #[test]
 fn without_marks_the_source_tells() {
     let model = model(&TWO.replace("pinning = true", "pinning = false"));
-    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
     assert_eq!(sweep.only_mark(), None);
     assert!(sweep.takes(&entry("10.0.0.7", "192.0.2.9", "198.51.100.2", 0)));
     assert!(!sweep.takes(&entry("10.0.0.7", "192.0.2.9", "203.0.113.2", 0)));
@@ -171,7 +178,7 @@ fn a_new_address_ends_what_has_the_old_one() {
 #[test]
 fn probes_are_nobodys_connection() {
     let model = model(&TWO.replace("on-return = \"rehome\"", "probe = { icmp = \"192.0.2.80\" }"));
-    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
     assert!(!sweep.takes(&entry("198.51.100.2", "192.0.2.80", "198.51.100.2", CABLE)));
     assert!(sweep.takes(&entry("10.0.0.7", "192.0.2.80", "198.51.100.2", CABLE)));
 }
@@ -194,6 +201,46 @@ interface = "eth9"
 peer-addresses = "198.51.100.3"
 "#;
     let model = model(&format!("{TWO}{SYNC}"));
-    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
     assert_eq!(sweep.takes(&entry(from, to, source, CABLE)), leaves);
+}
+
+#[test]
+fn those_that_drain_leave_when_their_time_is_over() {
+    let model = model(
+        &TWO.replace("on-return = \"rehome\"", "on-loss = \"drain\"\non-return = \"drain\"\ndrain = \"2s\""),
+    );
+    let (both, radio) = (with(&model, &["eth0", "eth1"]), with(&model, &["eth1"]));
+    let mut drains = Drains::default();
+    let leaves = |drains: &Drains, before: &Availability, now: &Availability| {
+        let slots = slots(&model);
+        let lost = Sweep::of_loss(&model, &model, &slots, now, drains);
+        let back = Sweep::of_return(&model, &slots, before, now, drains);
+        let from = |sweep: Sweep| sweep.uplinks().map(|(name, _)| name.to_string()).next();
+        (from(lost), from(back))
+    };
+    let (cable, its) = (Some("cable".to_owned()), Some("radio".to_owned()));
+
+    assert!(!drains.note(&model, None, &both, Moment(1_000)));
+    assert_eq!(drains.deadline(), None);
+    // Lost, back before the time is over, and lost again: it begins anew.
+    assert!(!drains.note(&model, Some(&both), &radio, Moment(2_000)));
+    assert_eq!(drains.deadline(), Some(Moment(4_000)));
+    assert!(!drains.note(&model, Some(&radio), &both, Moment(3_000)));
+    assert_eq!(drains.deadline(), Some(Moment(5_000)));
+    assert_eq!(leaves(&drains, &radio, &both), (None, None));
+    assert!(!drains.note(&model, Some(&both), &radio, Moment(4_500)));
+    assert_eq!(leaves(&drains, &both, &radio), (None, None));
+    assert!(!drains.note(&model, Some(&radio), &radio, Moment(6_499)));
+    assert!(drains.note(&model, Some(&radio), &radio, Moment(6_500)));
+    assert_eq!(leaves(&drains, &radio, &radio), (cable, None));
+    assert_eq!(drains.deadline(), None);
+    // What is over is told once, and stays over.
+    assert!(!drains.note(&model, Some(&radio), &radio, Moment(9_000)));
+    assert!(!drains.note(&model, Some(&radio), &both, Moment(10_000)));
+    assert_eq!(leaves(&drains, &radio, &both), (None, None));
+    assert!(drains.note(&model, Some(&both), &both, Moment(12_000)));
+    assert_eq!(leaves(&drains, &both, &both), (None, its));
+    drains.forget_returned();
+    assert_eq!(leaves(&drains, &both, &both), (None, None));
 }

@@ -12,7 +12,7 @@ use super::check::count;
 use super::config::{self, Loaded};
 use super::confirm;
 use crate::conntrackd::{Conntrackd, Tended};
-use crate::engine::{self, Keeper, Transition, Turn};
+use crate::engine::{self, AGAIN, Keeper, Transition, Turn};
 use crate::failure::{Exit, Failure};
 use crate::kernel::Events;
 use crate::nft::{Choice, Nft};
@@ -20,9 +20,6 @@ use crate::notify::Notify;
 use crate::probe::{News, Prober};
 use crate::state::StateDir;
 use crate::terminal::Terminal;
-
-/// When connections are looked for once more.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// When a change that failed is tried again, at first and at last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -72,7 +69,7 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
         log: &mut log,
         due: None,
     };
-    service.due = turn.again.then(|| Instant::now() + AGAIN);
+    service.due = turn.again.map(|it| Instant::now() + it);
     service.tend().await;
     let outcome = service.serve(&mut watch, &mut prober).await;
     notify.stopping();
@@ -151,7 +148,7 @@ impl Service<'_, '_, '_> {
             retry = RETRY.0;
             self.log.turn(&turn);
             self.log.health(prober.news());
-            self.due = turn.again.then(|| Instant::now() + AGAIN);
+            self.due = turn.again.map(|it| Instant::now() + it);
             self.tend().await;
             if turn.changed && turn.transitions.is_empty() {
                 let now = Instant::now();

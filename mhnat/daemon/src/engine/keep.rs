@@ -14,15 +14,18 @@ use mhnat_core::link::{Availability, Unusable};
 use mhnat_core::model::Model;
 use mhnat_core::name::UplinkName;
 use mhnat_core::nft::{Inventories, Ruleset, replacement};
-use mhnat_core::rehome::Sweep;
+use mhnat_core::rehome::{Drains, Sweep};
 
 use super::change::{Change, ReadBack};
 use super::observe::{Picture, links};
 use crate::failure::Failure;
 use crate::kernel::{Events, Kernel};
 use crate::nft::{Loader, Nft};
-use crate::probe::Prober;
+use crate::probe::{Prober, now};
 use crate::state::{Applied, Config, State, StateDir};
+
+/// When connections are looked for once more.
+pub(crate) const AGAIN: Duration = Duration::from_millis(20);
 
 /// What is kept right, and what is known of it.
 pub(crate) struct Keeper<'a> {
@@ -38,6 +41,8 @@ pub(crate) struct Keeper<'a> {
     last: Option<Last>,
     /// What was looked for among the connections, and is once more: one may have been on its way when the state changed.
     again: Vec<Sweep>,
+    /// Which connections may stay for a time.
+    drains: Drains,
     /// What speaks against legs whose links are well.
     health: Ailments,
 }
@@ -75,8 +80,8 @@ pub(crate) struct Turn {
     pub(crate) took: Duration,
     /// What it took to find those connections and to forget them.
     pub(crate) forgetting: Duration,
-    /// Whether another turn is due soon even if nothing happens.
-    pub(crate) again: bool,
+    /// When another turn is due even if nothing happens.
+    pub(crate) again: Option<Duration>,
 }
 
 impl<'a> Keeper<'a> {
@@ -90,7 +95,19 @@ impl<'a> Keeper<'a> {
     ) -> Result<Self, Failure> {
         let state = state.map_or_else(State::new, Ok)?;
         let (kernel, again, health) = (Kernel::open()?, Vec::new(), Ailments::default());
-        Ok(Self { dir, nft, kernel, model, config, state, loaded: None, last: None, again, health })
+        Ok(Self {
+            dir,
+            nft,
+            kernel,
+            model,
+            config,
+            state,
+            loaded: None,
+            last: None,
+            again,
+            drains: Drains::default(),
+            health,
+        })
     }
 
     /// From the next turn on, this is how it should be.
@@ -136,17 +153,21 @@ impl<'a> Keeper<'a> {
         turn.took = begun.elapsed();
         let changed = Instant::now();
         // Only now is there another way. Nobody waits for what comes after it.
-        let sweeps = self.sweeps(picture, !turn.transitions.is_empty());
+        let before = self.last.as_ref().map(|it| &it.availability);
+        let over = self.drains.note(&picture.model, before, &picture.availability, now());
+        let sweeps = self.sweeps(picture, over || !turn.transitions.is_empty());
+        self.drains.forget_returned();
         for sweep in std::mem::take(&mut self.again).iter().chain(&sweeps) {
             turn.forgotten += Kernel::forget(sweep)?;
         }
         turn.forgetting = changed.elapsed();
-        turn.again = !sweeps.is_empty();
+        let more = !sweeps.is_empty();
         self.again = sweeps;
         if let Some(read) = read {
             self.confirm(&change, read, events).await?;
-            turn.again |= self.loaded.is_none();
         }
+        let drained = self.drains.deadline().map(|it| it.since(now()));
+        turn.again = if more || (turn.changed && self.loaded.is_none()) { Some(AGAIN) } else { drained };
         Ok(())
     }
 
@@ -257,12 +278,12 @@ impl<'a> Keeper<'a> {
         let mut sweeps = Vec::new();
         if other {
             let seen = self.last.as_ref().map_or(model, |it| &it.model);
-            sweeps.push(Sweep::of_loss(model, seen, slots, now));
+            sweeps.push(Sweep::of_loss(model, seen, slots, now, &self.drains));
         }
         if let Some(last) = &self.last {
             sweeps.push(Sweep::of_change(&last.model, model, slots, now));
             if other {
-                sweeps.push(Sweep::of_return(model, slots, &last.availability, now));
+                sweeps.push(Sweep::of_return(model, slots, &last.availability, now, &self.drains));
             }
         }
         sweeps.retain(|it| !it.is_empty());

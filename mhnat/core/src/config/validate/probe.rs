@@ -296,7 +296,7 @@ fn decays_in(it: &Dampening) -> f64 {
     (f64::from(it.suppress) / f64::from(it.reuse)).log2() * f64::from(it.half_life.0)
 }
 
-fn time(text: &Spanned<String>, key: &str, found: &mut Vec<Diagnostic>) -> Option<Milliseconds> {
+pub(super) fn time(text: &Spanned<String>, key: &str, found: &mut Vec<Diagnostic>) -> Option<Milliseconds> {
     let word = text.get_ref();
     let time = parse(word);
     if time.is_none() {

@@ -141,8 +141,7 @@ fn uplink(
     let mtu = raw.mtu.as_ref().and_then(|it| mtu(it, &addresses, found));
     let given = prefixes::prefixes(raw, &legs, named, found);
     let prefixes = given.iter().map(|it| it.net).collect();
-    let on_loss = raw.on_loss.as_ref().and_then(|it| fate(it, found)).unwrap_or(FlowFate::Rehome);
-    let on_return = raw.on_return.as_ref().and_then(|it| fate(it, found)).unwrap_or(FlowFate::Stay);
+    let (on_loss, on_return) = fates(raw, found);
     let (probe, targets) = raw.probe.as_ref().map(|it| probe::probe(it, &legs, found)).unwrap_or_default();
     let dampening = raw.dampening.as_ref().and_then(|it| probe::dampening(it, found));
     let (name, interface) = (name?, interface?);
@@ -187,13 +186,41 @@ fn complain<T: std::str::FromStr<Err = NameError>>(
         .ok()
 }
 
-fn fate(text: &Spanned<String>, found: &mut Vec<Diagnostic>) -> Option<FlowFate> {
-    one_of(text, &[("rehome", FlowFate::Rehome), ("stay", FlowFate::Stay)], found, |word| {
-        (
-            format!("connections do not {word:?}"),
-            "`stay` keeps their uplink; `rehome` has them begin anew by the uplink that a new one takes",
-        )
-    })
+/// What becomes of connections when it is lost, and when it is back.
+fn fates(raw: &raw::Uplink, found: &mut Vec<Diagnostic>) -> (FlowFate, FlowFate) {
+    const DRAIN: &str = "drain";
+    let time = raw.drain.as_ref().and_then(|it| probe::time(it, DRAIN, found));
+    let before = found.len();
+    let mut drains = None;
+    let mut fate = |text: Option<&Spanned<String>>, otherwise| {
+        let Some(text) = text else { return otherwise };
+        if text.get_ref() == DRAIN {
+            drains = Some(text.span());
+            return time.map_or(otherwise, FlowFate::Drain);
+        }
+        let words = [("rehome", FlowFate::Rehome), ("stay", FlowFate::Stay), (DRAIN, otherwise)];
+        let complaint = |word: &str| {
+            (
+                format!("connections do not {word:?}"),
+                "`stay` keeps their uplink; `rehome` has them begin anew by the uplink that a new one takes; \
+                 `drain` does that after a time",
+            )
+        };
+        one_of(text, &words, found, complaint).unwrap_or(otherwise)
+    };
+    let fates = (fate(raw.on_loss.as_ref(), FlowFate::Rehome), fate(raw.on_return.as_ref(), FlowFate::Stay));
+    match (&raw.drain, drains) {
+        (None, Some(place)) => found.push(
+            Diagnostic::new("`drain` needs a time", place, "for how long may they stay?")
+                .hint("for example `drain = \"30s\"`"),
+        ),
+        (Some(time), None) if found.len() == before => found.push(
+            Diagnostic::new("nothing drains", time.span(), "no `on-loss` or `on-return` is `drain`")
+                .hint("for example `on-return = \"drain\"`: what went elsewhere comes back after this time"),
+        ),
+        _ => {}
+    }
+    fates
 }
 
 /// What stands for whatever the kernel was told by others.
