@@ -137,7 +137,12 @@ impl<'a> Keeper<'a> {
         let changed = Instant::now();
         // Only now is there another way. Nobody waits for what comes after it.
         let sweeps = self.sweeps(picture, !turn.transitions.is_empty());
-        for sweep in std::mem::take(&mut self.again).iter().chain(&sweeps) {
+        let mut again = std::mem::take(&mut self.again);
+        for sweep in &mut again {
+            // An uplink that was lost may be back by now, and have connections that are right.
+            sweep.hold(&picture.model, &picture.availability);
+        }
+        for sweep in again.iter().chain(&sweeps).filter(|it| !it.is_empty()) {
             turn.forgotten += Kernel::forget(sweep)?;
         }
         turn.forgetting = changed.elapsed();
