@@ -41,10 +41,20 @@ struct Leaving {
     family: Family,
     mark: u32,
     sources: Vec<(IpAddr, IpAddr)>,
-    /// Whether only those leave that have one of these sources.
-    by_source: bool,
+    why: Why,
     /// Destinations that go on using it.
     keeps: Vec<ipnet::IpNet>,
+}
+
+/// Why connections leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It carries nothing.
+    Lost,
+    /// It stood in for an uplink that is back.
+    StoodIn,
+    /// These sources are not its own any more. Only those leave that have one of them.
+    Changed,
 }
 
 impl Sweep {
@@ -62,7 +72,7 @@ impl Sweep {
         });
         let leaving = lost.filter_map(|(uplink, family, leg)| {
             let leg = seen.uplink(&uplink.name).and_then(|it| it.legs.get(&family)).unwrap_or(leg);
-            leaving(model.mask, slots, uplink, family, leg, false)
+            leaving(model.mask, slots, uplink, family, leg, Why::Lost)
         });
         Self::new(model, seen, leaving.collect())
     }
@@ -88,7 +98,7 @@ impl Sweep {
             uplink.metric.is_some_and(|own| back.iter().any(|(metric, of)| of == family && *metric < own))
         });
         let leaving = stood_in
-            .filter_map(|(uplink, family, leg)| leaving(model.mask, slots, uplink, family, leg, true))
+            .filter_map(|(uplink, family, leg)| leaving(model.mask, slots, uplink, family, leg, Why::StoodIn))
             .collect();
         Self::new(model, model, leaving)
     }
@@ -103,8 +113,8 @@ impl Sweep {
                 let old = before.uplink(&uplink.name)?.legs.get(&family)?;
                 let gone = old.addresses.iter().filter(|it| !leg.addresses.contains(it));
                 let sources: Vec<_> = gone.map(|it| (*it, *it)).collect();
-                let leaving = leaving(model.mask, slots, uplink, family, leg, false)?;
-                (!sources.is_empty()).then_some(Leaving { sources, by_source: true, ..leaving })
+                let leaving = leaving(model.mask, slots, uplink, family, leg, Why::Changed)?;
+                (!sources.is_empty()).then_some(Leaving { sources, ..leaving })
             });
         Self::new(model, model, leaving.collect())
     }
@@ -121,6 +131,20 @@ impl Sweep {
         Self { leaving, mask: model.mask.bits(), marked: model.pinning, bound, probes, peers }
     }
 
+    /// What of it is right still, in a state that has changed again since: nothing leaves an uplink that is back, or
+    /// that is needed again.
+    pub fn hold(&mut self, model: &Model, now: &Availability) {
+        self.leaving.retain(|it| {
+            let Some(uplink) = model.uplink(&it.uplink) else { return false };
+            let mut another = model.uplinks.iter().filter(|other| takes_any(other, it.family, now));
+            match it.why {
+                Why::Lost => !now.usable(uplink, it.family) && another.next().is_some(),
+                Why::StoodIn => another.any(|other| other.metric < uplink.metric),
+                Why::Changed => true,
+            }
+        });
+    }
+
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
         self.leaving.is_empty()
@@ -133,7 +157,7 @@ impl Sweep {
 
     /// The mark and its mask that all of them have, where only one uplink is left and each connection has a mark.
     pub fn only_mark(&self) -> Option<(u32, u32)> {
-        let first = self.leaving.first().filter(|it| self.marked && !it.by_source)?;
+        let first = self.leaving.first().filter(|it| self.marked && it.why != Why::Changed)?;
         self.leaving.iter().all(|it| it.mark == first.mark).then_some((first.mark, self.mask))
     }
 
@@ -155,8 +179,8 @@ impl Sweep {
             .filter(|it| it.family == family && !it.keeps.iter().any(|net| net.contains(&to)))
             .any(|it| {
                 let translated = reply.destination.address;
-                (mark == it.mark && !it.by_source)
-                    || ((mark == 0 || it.by_source)
+                (mark == it.mark && it.why != Why::Changed)
+                    || ((mark == 0 || it.why == Why::Changed)
                         && translated != original.source.address
                         && it.sources.iter().any(|(first, last)| (*first..=*last).contains(&translated)))
             })
@@ -189,7 +213,7 @@ fn leaving(
     uplink: &Uplink,
     family: Family,
     leg: &Leg,
-    usable: bool,
+    why: Why,
 ) -> Option<Leaving> {
     let sources = match leg.source {
         Source::Unchanged => Vec::new(),
@@ -202,8 +226,8 @@ fn leaving(
         family,
         mark: mask.mark(slots.get(&uplink.name)?)?.bits(),
         sources,
-        by_source: false,
-        keeps: if usable { uplink.prefixes.iter().copied().collect() } else { Vec::new() },
+        why,
+        keeps: if why == Why::StoodIn { uplink.prefixes.iter().copied().collect() } else { Vec::new() },
     })
 }
 

@@ -244,3 +244,25 @@ fn those_that_drain_leave_when_their_time_is_over() {
     drains.forget_returned();
     assert_eq!(leaves(&drains, &both, &both), (None, None));
 }
+
+#[rstest]
+#[case::it_is_lost_still(&["eth1"], true)]
+#[case::it_is_back(&["eth0", "eth1"], false)]
+#[case::nothing_else_is_left(&[], false)]
+fn a_second_look_for_what_leaves_a_lost_uplink(#[case] carriers: &[&str], #[case] leaves: bool) {
+    let model = model(TWO);
+    let mut sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
+    sweep.hold(&model, &with(&model, carriers));
+    assert_eq!(!sweep.is_empty(), leaves);
+}
+
+#[rstest]
+#[case::the_better_one_is_there_still(&["eth0", "eth1"], true)]
+#[case::the_better_one_is_lost_again(&["eth1"], false)]
+fn a_second_look_for_what_stood_in(#[case] carriers: &[&str], #[case] leaves: bool) {
+    let model = model(TWO);
+    let (before, now) = (with(&model, &["eth1"]), with(&model, &["eth0", "eth1"]));
+    let mut sweep = Sweep::of_return(&model, &slots(&model), &before, &now, &Drains::default());
+    sweep.hold(&model, &with(&model, carriers));
+    assert_eq!(!sweep.is_empty(), leaves);
+}

@@ -157,7 +157,12 @@ impl<'a> Keeper<'a> {
         let over = self.drains.note(&picture.model, before, &picture.availability, now());
         let sweeps = self.sweeps(picture, over || !turn.transitions.is_empty());
         self.drains.forget_returned();
-        for sweep in std::mem::take(&mut self.again).iter().chain(&sweeps) {
+        let mut again = std::mem::take(&mut self.again);
+        for sweep in &mut again {
+            // An uplink that was lost may be back by now, and have connections that are right.
+            sweep.hold(&picture.model, &picture.availability);
+        }
+        for sweep in again.iter().chain(&sweeps).filter(|it| !it.is_empty()) {
             turn.forgotten += Kernel::forget(sweep)?;
         }
         turn.forgetting = changed.elapsed();
