@@ -479,6 +479,11 @@ impl Scenario {
         self.requires.iter().copied().chain(parts).collect()
     }
 
+    /// Whether it measures times, which other tests of the machine prolong.
+    pub fn measures_time(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Stream { .. }))
+    }
+
     /// Every file that the scenario names, with the place where it does.
     pub fn files(&self) -> impl Iterator<Item = &At<String>> {
         self.variants.iter().flat_map(|variant| &variant.parts).filter_map(|part| match &part.content {

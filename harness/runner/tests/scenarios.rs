@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::{PoisonError, RwLock},
 };
 
 use harness::{
@@ -77,7 +78,14 @@ fn trial(selected: Selected, offer: &mut Offer, no_lab: Option<&String>, strict:
     Trial::test(name, move || run(task)).with_kind(kind).with_ignored_flag(ignored)
 }
 
+/// Held for writing by a test that measures times: others would prolong them.
+static PEACE: RwLock<()> = RwLock::new(());
+
 fn run(task: Task) -> Result<(), Failed> {
+    let measures = task.selected.loaded.scenario.measures_time();
+    // A test that panicked has let go of it all the same.
+    let _alone = measures.then(|| PEACE.write().unwrap_or_else(PoisonError::into_inner));
+    let _among_others = (!measures).then(|| PEACE.read().unwrap_or_else(PoisonError::into_inner));
     let events = pool::run_one(task, Limits::DEFAULT_TIMEOUT)?;
     let mut recorder = Recorder::default();
     for event in &events {
