@@ -39,6 +39,8 @@ pub struct Task {
     pub mhnat: Option<std::path::PathBuf>,
     /// Delete the n-th rule of the subject's nft ruleset after it was applied.
     pub without_rule: Option<usize>,
+    /// Where all chance comes from, instead of from the scenario's seed.
+    pub seed: Option<u64>,
 }
 
 impl Task {
@@ -55,6 +57,7 @@ impl Task {
             title: scenario.title.clone(),
             breaks: self.selected.variant().breaks.iter().cloned().collect(),
             steps: scenario.steps.len(),
+            seed: scenario.is_random().then_some(self.seed.unwrap_or(scenario.seed)),
         }
     }
 
@@ -83,6 +86,7 @@ impl Task {
             processor: Some(processor),
             runner: std::process::id(),
             without_rule: self.without_rule,
+            seed: self.seed,
         }
     }
 }

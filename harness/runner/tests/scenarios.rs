@@ -74,7 +74,7 @@ fn trial(selected: Selected, offer: &mut Offer, no_lab: Option<&String>, strict:
     // that a partition is.
     let shown = skip.as_deref().filter(|_| env::var_os("NEXTEST").is_none());
     let kind = shown.and_then(|reason| reason.split(" (hint").next()).unwrap_or_default().to_owned();
-    let task = Task { selected, skip, mhnat, without_rule: None };
+    let task = Task { selected, skip, mhnat, without_rule: None, seed: None };
     Trial::test(name, move || run(task)).with_kind(kind).with_ignored_flag(ignored)
 }
 
