@@ -158,7 +158,11 @@ fn record(node: usize, frame: Frame<'_>) -> Record {
         device: planned_index(frame.device),
         sent: frame.kind == libc::PACKET_OUTGOING,
         overheard: frame.kind == libc::PACKET_OTHERHOST,
-        packet: packet::parse(frame.bytes),
+        packet: match frame.hardware {
+            // A TUN device's packets have no header in front of IP's.
+            libc::ARPHRD_NONE => packet::parse_ip(frame.bytes),
+            _ => packet::parse(frame.bytes),
+        },
         times: 1,
     }
 }

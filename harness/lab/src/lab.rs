@@ -4,15 +4,17 @@
 //!
 //! - `namespaces`: one for each node, by name, with its sysctls set before any device exists
 //! - `cables`: bridges and veth pairs, both ends made in place and brought up
+//! - `relayed`: cables whose frames are carried in user space
 //! - `settle`: the wait until every end passes packets
 //! - `addresses`: addresses, routes, rules and neighbours
 //! - `own`: the wait until nodes know their IPv6 addresses
-//! - `change`: what a scenario does to a link afterwards; `restore`: a removed device comes back
+//! - `change`: what a scenario does to a link afterwards; `restore`: a removed device comes back;
+//!   `readdress`: a device gets other addresses
 //!
 //! The namespace in which the lab is built holds the bridges. It is nobody's node.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs::File,
     io,
@@ -37,11 +39,15 @@ mod message;
 mod namespaces;
 mod neighbours;
 mod own;
+mod readdress;
+mod relayed;
 mod restore;
 mod settle;
 
 pub use error::LabError;
 pub(crate) use message::{LOOPBACK, link_up};
+use relayed::Relayed;
+pub(crate) use relayed::{Order, Strung, Tunnel};
 
 /// A running lab. It lives as long as the process, whatever becomes of this value.
 #[derive(Debug)]
@@ -53,6 +59,9 @@ pub struct Lab {
     lives: BTreeMap<u32, u32>,
     /// The node whose routes are its own affair once it is built.
     own_routes: Option<usize>,
+    relayed: Relayed,
+    /// Cables that are not there, by their near ends' planned indexes.
+    removed: BTreeSet<u32>,
 }
 
 /// A network namespace and a socket in it.
@@ -72,8 +81,9 @@ impl Lab {
     /// The calling thread must be the process's only one that makes namespaces meanwhile.
     pub fn build(plan: &LabPlan) -> Result<Self, LabError> {
         let (root, nodes) = namespaces::create(plan)?;
-        let (lives, own_routes) = (BTreeMap::new(), None);
-        let mut lab = Self { plan: plan.clone(), nodes, root, lives, own_routes };
+        let (lives, own_routes, relayed) = (BTreeMap::new(), None, Relayed::default());
+        let removed = BTreeSet::new();
+        let mut lab = Self { plan: plan.clone(), nodes, root, lives, own_routes, relayed, removed };
         lab.lay_cables()?;
         lab.bring_up()?;
         lab.assign()?;

@@ -5,6 +5,7 @@
 //! | [`sandbox`] | a process that may do as it likes, and of which nothing is left when it dies |
 //! | [`lab`] | a plan's namespaces, devices, addresses and routes, as they are in the kernel |
 //! | [`capture`] | every frame at every device, with the kernel's time stamp |
+//! | [`relay`] | frames on their way through a link with faults |
 //! | [`inject`] | hand-made frames on their way out of a device |
 //! | [`conntrack`] | a node's connection tracking table |
 //!
@@ -22,6 +23,7 @@ pub mod inject;
 pub mod lab;
 mod netlink;
 pub mod process;
+pub mod relay;
 pub mod sandbox;
 #[expect(
     unsafe_code,

@@ -7,3 +7,4 @@ pub(crate) mod mount;
 pub(crate) mod packet;
 pub(crate) mod process;
 pub(crate) mod receive;
+pub(crate) mod tun;

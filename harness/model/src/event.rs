@@ -47,6 +47,8 @@ pub enum Event {
         breaks: Vec<String>,
         /// How many steps there are.
         steps: usize,
+        /// Where all chance comes from, if it has a say: the same seed does the same again.
+        seed: Option<u64>,
     },
     /// The lab of a test stands.
     LabBuilt {
@@ -147,6 +149,8 @@ pub struct StepReport {
     pub journeys: Vec<JourneyReport>,
     /// Its command, if it ran one.
     pub command: Option<CommandRun>,
+    /// What happened at which moment, if it was more than one thing.
+    pub timeline: Vec<String>,
     /// How long it took.
     pub micros: u64,
 }

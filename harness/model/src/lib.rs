@@ -18,6 +18,7 @@ pub mod observation;
 pub mod packet;
 pub mod plan;
 pub mod preset;
+pub mod relay;
 pub mod scenario;
 pub mod stream;
 pub mod topology;

@@ -12,7 +12,7 @@ mod read;
 mod tests;
 mod token;
 
-pub use read::parse;
+pub use read::{parse, parse_ip};
 pub use token::{Token, TokenKind};
 
 /// What one frame says.

@@ -9,7 +9,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::topology::{Service, Topology};
+use crate::{
+    relay::{ETHERNET, Faults},
+    topology::{Service, Topology},
+};
 
 mod build;
 mod index;
@@ -29,7 +32,7 @@ pub struct LabPlan {
     pub nodes: Vec<NodePlan>,
     /// Bridges in the namespace that holds the lab together, one for each link that is not a mere cable.
     pub switches: Vec<Switch>,
-    /// veth pairs.
+    /// What joins devices with each other, or with switches.
     pub cables: Vec<Cable>,
 }
 
@@ -81,6 +84,15 @@ pub struct Device {
     pub link: usize,
     /// Addresses with their prefix length; IPv6 ones without duplicate address detection.
     pub addresses: Vec<IpNet>,
+    /// Of a point-to-point device the address at the other end, one a family.
+    pub peers: Vec<IpAddr>,
+}
+
+impl Device {
+    /// The address at the other end of a point-to-point device, in the family of one of its own.
+    pub fn peer_of(&self, own: IpAddr) -> Option<IpAddr> {
+        self.peers.iter().copied().find(|peer| peer.is_ipv4() == own.is_ipv4())
+    }
 }
 
 /// A bridge.
@@ -94,7 +106,7 @@ pub struct Switch {
     pub mtu: u32,
 }
 
-/// A veth pair.
+/// Two devices that are joined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cable {
     /// The end that is brought up first.
@@ -103,6 +115,57 @@ pub struct Cable {
     pub far: CableEnd,
     /// Bytes.
     pub mtu: u32,
+    /// What it is made of.
+    pub wire: Wire,
+}
+
+/// What a cable is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Wire {
+    /// A veth pair.
+    Veth,
+    /// Two devices whose frames are carried from one to the other in user space.
+    Relayed {
+        /// The link's name, from which its chances come.
+        link: String,
+        /// What they carry.
+        layer: Layer,
+        /// What becomes of frames from the beginning: from near to far, and from far to near.
+        faults: Box<[Faults; 2]>,
+        /// Of a tunnel, what carries it.
+        over: Option<Over>,
+    },
+}
+
+/// What carries a tunnel: UDP, between sockets of its ends' nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Over {
+    /// An address of the near end's node, and one of the far end's.
+    pub addresses: [IpAddr; 2],
+    /// The port of both sockets.
+    pub port: u16,
+}
+
+/// Ports of tunnels: WireGuard's, and those that follow.
+pub const TUNNEL_PORTS: std::ops::Range<u16> = 51_820..52_820;
+
+/// What a relayed device carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Layer {
+    /// Ethernet frames: a TAP device.
+    Ethernet,
+    /// IP packets, between two points: a TUN device.
+    Ip,
+}
+
+impl Layer {
+    /// Bytes in front of the IP header.
+    pub fn header(self) -> usize {
+        match self {
+            Layer::Ethernet => ETHERNET,
+            Layer::Ip => 0,
+        }
+    }
 }
 
 impl Cable {
@@ -112,7 +175,7 @@ impl Cable {
     }
 }
 
-/// One end of a veth pair.
+/// One end of a cable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CableEnd {
     /// Where it is.

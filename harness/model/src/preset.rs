@@ -20,6 +20,7 @@ mod isp;
 mod lan;
 mod names;
 mod plain;
+mod relayed;
 #[cfg(test)]
 mod tests;
 mod vpn;
@@ -61,6 +62,7 @@ pub fn expand(raw: &Raw, findings: &mut Findings) -> (Topology, Doubts) {
     internet::expand(&mut builder, raw);
     lan::name_gateways(&mut builder, raw);
     gateway::add_defaults(&mut builder, raw);
+    relayed::expand(&mut builder, raw);
     builder.check_bound();
     (builder.topology, builder.doubts)
 }

@@ -10,9 +10,12 @@ use ipnet::IpNet;
 
 use crate::{
     diagnostic::Diagnostic,
+    relay::Faults,
     topology::{LinkId, NodeId, Topology},
 };
 
+pub(crate) mod faults;
+pub mod flap;
 mod names;
 mod parse;
 pub mod raw;
@@ -26,8 +29,9 @@ pub(crate) mod words;
 #[cfg(test)]
 mod tests;
 
+pub use flap::{Break, Flap, Repeat, Timed};
 pub use parse::{MAX_BYTES, parse};
-pub use raw::{Direction, ErrorWord, Family, LinkAction, PatternProtocol, Protocol, SubjectAction};
+pub use raw::{Direction, ErrorWord, Family, PatternProtocol, Protocol, SubjectAction};
 pub use schema::schema;
 pub use spanned::At;
 
@@ -44,6 +48,8 @@ pub struct Scenario {
     pub tags: BTreeSet<String>,
     /// What the machine must offer.
     pub requires: BTreeSet<Requirement>,
+    /// Where all chance comes from.
+    pub seed: u64,
     /// Nodes and links.
     pub topology: Topology,
     /// Where the implementation under test runs.
@@ -239,10 +245,58 @@ pub enum Action {
         /// Index of the interface.
         interface: usize,
         /// What happens.
-        action: LinkAction,
+        change: LinkChange,
+        /// How often, and how it is undone. None: it happens once, and stays.
+        repeat: Option<Repeat>,
     },
+    /// Links break at random.
+    Flap(Flap),
     /// Something is done to the subject.
     Subject(SubjectAction),
+}
+
+/// What the state of an interface or of its link becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkAction {
+    /// The far end goes away: carrier is lost.
+    Cut,
+    /// The far end is back.
+    Mend,
+    /// The interface is set administratively down.
+    Down,
+    /// It is set administratively up.
+    Up,
+    /// The device is deleted, and with it the other end of its cable.
+    Remove,
+    /// A removed device is there again, under another interface index.
+    Restore,
+    /// A silent black hole: carrier stays at both ends, but nothing passes, in neither direction.
+    Mute,
+    /// Packets pass again.
+    Unmute,
+    /// Its neighbours forget it, and hear no more of it.
+    Silence,
+    /// Its neighbours may hear of it.
+    Speak,
+}
+
+/// What happens to an interface and its link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkChange {
+    /// The state of the interface or its link changes.
+    State(LinkAction),
+    /// Other things are wrong with the link: with what leaves by the interface, and with what comes in by it. None: as
+    /// before.
+    Faults {
+        /// What leaves.
+        leaving: Option<Box<Faults>>,
+        /// What comes in.
+        coming: Option<Box<Faults>>,
+    },
+    /// The interface has other addresses: of each family that is named, these alone.
+    Addresses(Vec<IpAddr>),
+    /// A removed device is there again, with other addresses.
+    Returns(Vec<IpAddr>),
 }
 
 /// A question and, hopefully, its answer.
@@ -476,7 +530,28 @@ impl Scenario {
     /// What a variant needs of the machine, beyond namespaces.
     pub fn requirements(&self, variant: &Variant) -> BTreeSet<Requirement> {
         let parts = variant.parts.iter().flat_map(|part| part.kind.requires().iter().copied());
-        self.requires.iter().copied().chain(parts).collect()
+        let relayed = self.topology.links.iter().any(|link| link.relayed.is_some());
+        let tun = relayed.then_some(Requirement::Tun);
+        self.requires.iter().copied().chain(parts).chain(tun).collect()
+    }
+
+    /// Whether it measures times, which other tests of the machine prolong.
+    pub fn measures_time(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Stream { .. }))
+    }
+
+    /// Whether chance has a say in it.
+    pub fn is_random(&self) -> bool {
+        let relayed = self.topology.links.iter().filter_map(|link| link.relayed.as_ref());
+        let begins = relayed.flat_map(|relayed| &relayed.faults).any(Faults::is_random);
+        let becomes = self.steps.iter().any(|step| match &step.action {
+            Action::Link { change: LinkChange::Faults { leaving, coming }, .. } => {
+                [leaving, coming].into_iter().flatten().any(|faults| faults.is_random())
+            }
+            _ => false,
+        });
+        let flaps = self.steps.iter().any(|step| matches!(step.action, Action::Flap(_)));
+        begins || becomes || flaps
     }
 
     /// Every file that the scenario names, with the place where it does.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::{
     observation::Record,
-    packet::{Ip, Packet, Transport},
-    plan::LabPlan,
+    packet::{Ip, Packet, Transport, parse_ip},
+    plan::{LabPlan, TUNNEL_PORTS},
     topology::Topology,
 };
 
@@ -48,9 +48,18 @@ pub fn of_token(id: u32) -> Option<(u8, u32)> {
 
 /// The stream and the packet that a record is about, if it is a packet of a stream, its answer, or an error about either.
 pub fn of_record(record: &Record) -> Option<(u8, u32)> {
-    match &record.packet {
-        Packet::Ip(ip) => of_token(ip.traced()?.id),
-        Packet::Arp { .. } | Packet::Other(_) => None,
+    of_packet(&record.packet)
+}
+
+/// The stream and the packet that a packet is about, be it in a tunnel.
+pub(crate) fn of_packet(packet: &Packet) -> Option<(u8, u32)> {
+    let Packet::Ip(ip) = packet else { return None };
+    match (ip.traced(), &ip.transport) {
+        (Some(token), _) => of_token(token.id),
+        (None, Transport::Udp { destination, .. }) if TUNNEL_PORTS.contains(destination) => {
+            of_packet(&parse_ip(&ip.payload))
+        }
+        (None, _) => None,
     }
 }
 

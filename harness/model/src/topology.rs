@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Serialize;
 
+use crate::relay::Faults;
+
 /// Index of a node in its topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub usize);
@@ -155,8 +157,21 @@ pub struct Link {
     pub gateway: Option<NodeId>,
     /// Whether there is a switch even between two ends, so that one of them can be muted.
     pub switched: bool,
+    /// How its frames are carried in user space. None: by the kernel.
+    pub relayed: Option<Relayed>,
     /// Who provides it and which sources its customers may have there. None: it is nobody's access network.
     pub provided: Option<Provided>,
+}
+
+/// A link whose frames are carried in user space.
+#[derive(Debug, Clone, Default)]
+pub struct Relayed {
+    /// Whether it carries IP packets between two points, and no Ethernet.
+    pub point_to_point: bool,
+    /// What becomes of frames on their way to the first end, and to the second one.
+    pub faults: [Faults; 2],
+    /// Of a tunnel, the addresses of the two ends' nodes between which it is carried.
+    pub over: Option<[IpAddr; 2]>,
 }
 
 /// What a provider gives its customers.
@@ -169,9 +184,14 @@ pub struct Provided {
 }
 
 impl Link {
+    /// Whether it carries IP packets between two points, and no Ethernet.
+    pub fn is_point_to_point(&self) -> bool {
+        self.relayed.as_ref().is_some_and(|relayed| relayed.point_to_point)
+    }
+
     /// Whether one cable joins its two ends, so that neither is there without the other.
     pub fn is_cable(&self) -> bool {
-        self.ends.len() == 2 && !self.switched
+        self.ends.len() == 2 && (!self.switched || self.relayed.is_some())
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Test {
     pub title: String,
     /// The steps and invariants that must fail: a control. Empty: all must hold.
     pub breaks: Vec<String>,
+    /// Where all chance came from, if it had a say.
+    pub seed: Option<u64>,
     /// How it ended.
     pub result: Outcome,
     /// Microseconds from the worker's start to the verdict.
@@ -72,6 +74,7 @@ impl Test {
             id,
             title: String::new(),
             breaks: Vec::new(),
+            seed: None,
             result: Outcome::Error { reason: "the run ended before this test did".to_owned() },
             micros: 0,
             peak_kib: 0,
@@ -112,11 +115,12 @@ impl Recorder {
                 self.planned = *tests;
                 self.machine = machine.clone();
             }
-            Event::TestStarted { test, title, breaks, steps } => {
+            Event::TestStarted { test, title, breaks, steps, seed } => {
                 let record = self.of(test);
                 record.title.clone_from(title);
                 record.breaks.clone_from(breaks);
                 record.planned_steps = *steps;
+                record.seed = *seed;
             }
             Event::LabBuilt { test, namespaces, links, micros } => {
                 self.of(test).lab = Some(Lab { namespaces: *namespaces, links: *links, micros: *micros });

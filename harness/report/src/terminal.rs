@@ -127,6 +127,9 @@ pub fn explain(test: &Test, style: Style) -> String {
     if !test.title.is_empty() {
         line(&mut out, 0, words::printable(&test.title));
     }
+    if let Some(seed) = test.seed {
+        line(&mut out, 0, paint.faint(format!("from seed {seed}: the same one does the same again")));
+    }
     if let Outcome::Error { reason } = &test.result {
         line(&mut out, 0, paint.bad("could not be carried out:"));
         for told in words::printable(reason.trim()).lines() {

@@ -30,4 +30,6 @@ pub struct Job {
     pub runner: u32,
     /// Delete the n-th rule of the subject's nft ruleset after it was applied (to prove that tests would notice).
     pub without_rule: Option<usize>,
+    /// Where all chance comes from, instead of from the scenario's seed.
+    pub seed: Option<u64>,
 }

@@ -8,6 +8,9 @@
 //! network namespaces away in one worker for the whole machine (cleanup_net, net/core/net_namespace.c), and holds the
 //! RTNL lock over waits for RCU meanwhile, once for all that it finds. One lab after another, this takes half of the time of
 //! those that are being built.
+//!
+//! Tests that measure times come first, each with a processor to itself, and no lab is taken away meanwhile: a change of a
+//! link waits for the RTNL lock, and so does whatever the subject does about it.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -36,6 +39,8 @@ pub struct Task {
     pub mhnat: Option<std::path::PathBuf>,
     /// Delete the n-th rule of the subject's nft ruleset after it was applied.
     pub without_rule: Option<usize>,
+    /// Where all chance comes from, instead of from the scenario's seed.
+    pub seed: Option<u64>,
 }
 
 impl Task {
@@ -52,7 +57,17 @@ impl Task {
             title: scenario.title.clone(),
             breaks: self.selected.variant().breaks.iter().cloned().collect(),
             steps: scenario.steps.len(),
+            seed: scenario.is_random().then_some(self.seed.unwrap_or(scenario.seed)),
         }
+    }
+
+    /// How many tests it counts for: one that measures times counts for as many as share a processor.
+    fn weight(&self) -> usize {
+        if self.measures_time() { SHARE } else { 1 }
+    }
+
+    fn measures_time(&self) -> bool {
+        self.selected.loaded.scenario.measures_time()
     }
 
     fn skipped(&self, reason: &str) -> Vec<Event> {
@@ -71,6 +86,7 @@ impl Task {
             processor: Some(processor),
             runner: std::process::id(),
             without_rule: self.without_rule,
+            seed: self.seed,
         }
     }
 }
@@ -84,6 +100,9 @@ pub enum Notice {
     Over(Vec<Event>),
 }
 
+/// Tests on a processor at a time: while one waits for an answer, the other builds its lab.
+const SHARE: usize = 2;
+
 /// How many tests at a time, and how long each may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -94,9 +113,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Two tests a processor: while one waits for an answer, the other builds its lab.
+    /// As many as all processors take.
     pub fn default_jobs() -> NonZeroUsize {
-        NonZeroUsize::MIN.saturating_add(2 * machine::processors().len() - 1)
+        NonZeroUsize::MIN.saturating_add(SHARE * machine::processors().len() - 1)
     }
 
     /// How long a test may take unless something else is said.
@@ -126,7 +145,9 @@ impl Pool {
         tell: UnboundedSender<Notice>,
         stop: impl Future<Output = ()>,
     ) {
-        let mut queue = tasks.into_iter();
+        let (measuring, others): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(Task::measures_time);
+        let mut queue = measuring.into_iter().chain(others).peekable();
+        let mut load = Load::default();
         let mut running: JoinSet<(Arc<Task>, usize, Conducted)> = JoinSet::new();
         let mut resting = Resting::default();
         let mut leaving: JoinSet<()> = JoinSet::new();
@@ -137,14 +158,16 @@ impl Pool {
         };
         tokio::pin!(stop);
         loop {
-            while running.len() < self.limits.jobs.get() && !*stopped.borrow() {
-                let Some(task) = queue.next() else { break };
+            while !*stopped.borrow() {
+                let jobs = self.limits.jobs.get();
+                let Some(task) = queue.next_if(|task| load.admits(task, jobs, &resting)) else { break };
                 if let Some(reason) = self.reason_to_skip(&task) {
                     notify(Notice::Over(task.skipped(&reason)));
                     continue;
                 }
                 notify(Notice::Began(task.id()));
-                let processor = self.processors.take();
+                load.begins(&task);
+                let processor = self.processors.take(task.weight());
                 let (job, task) = (task.job(processor), Arc::new(task));
                 let (begun, timeout, stopped) = (task.started(), self.limits.timeout, stopped.clone());
                 running.spawn(async move { (task, processor, conduct(&job, begun, timeout, stopped).await) });
@@ -153,8 +176,12 @@ impl Pool {
                 over = running.join_next() => match over {
                     None => break,
                     Some(Ok((task, processor, conducted))) => {
-                        self.processors.give_back(processor);
-                        resting.extend(&mut leaving, conducted.namespaces(), conducted.remains);
+                        self.processors.give_back(processor, task.weight());
+                        load.ends(&task);
+                        resting.extend(conducted.namespaces(), conducted.remains);
+                        if resting.are_many() && load.measuring == 0 {
+                            resting.release(&mut leaving);
+                        }
                         if let Some(events) = conducted.events {
                             notify(Notice::Over(self.unless_no_lab_can_be_made(&task, events)));
                         }
@@ -190,6 +217,33 @@ impl Pool {
     }
 }
 
+/// What runs.
+#[derive(Default)]
+struct Load {
+    /// The weight of all tests that run.
+    weight: usize,
+    /// How many of them measure times.
+    measuring: usize,
+}
+
+impl Load {
+    /// Whether there is room for one more. One that measures times waits until labs are gone that have to go.
+    fn admits(&self, task: &Task, jobs: usize, resting: &Resting) -> bool {
+        let fits = self.weight == 0 || self.weight + task.weight() <= jobs;
+        fits && !(task.measures_time() && resting.are_many())
+    }
+
+    fn begins(&mut self, task: &Task) {
+        self.weight += task.weight();
+        self.measuring += usize::from(task.measures_time());
+    }
+
+    fn ends(&mut self, task: &Task) {
+        self.weight -= task.weight();
+        self.measuring -= usize::from(task.measures_time());
+    }
+}
+
 /// Workers that have given their verdict and whose labs still stand.
 #[derive(Default)]
 struct Resting {
@@ -203,12 +257,14 @@ impl Resting {
     /// Network namespaces at a time: each takes some hundred KiB of the kernel's memory.
     const NAMESPACES: usize = 256;
 
-    fn extend(&mut self, leaving: &mut JoinSet<()>, namespaces: usize, worker: Option<Worker>) {
+    fn extend(&mut self, namespaces: usize, worker: Option<Worker>) {
         self.workers.extend(worker);
         self.namespaces += namespaces;
-        if self.workers.len() >= Self::WORKERS || self.namespaces >= Self::NAMESPACES {
-            self.release(leaving);
-        }
+    }
+
+    /// Whether it is time for them to go.
+    fn are_many(&self) -> bool {
+        self.workers.len() >= Self::WORKERS || self.namespaces >= Self::NAMESPACES
     }
 
     fn release(&mut self, leaving: &mut JoinSet<()>) {

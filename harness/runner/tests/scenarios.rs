@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::{PoisonError, RwLock},
 };
 
 use harness::{
@@ -73,11 +74,18 @@ fn trial(selected: Selected, offer: &mut Offer, no_lab: Option<&String>, strict:
     // that a partition is.
     let shown = skip.as_deref().filter(|_| env::var_os("NEXTEST").is_none());
     let kind = shown.and_then(|reason| reason.split(" (hint").next()).unwrap_or_default().to_owned();
-    let task = Task { selected, skip, mhnat, without_rule: None };
+    let task = Task { selected, skip, mhnat, without_rule: None, seed: None };
     Trial::test(name, move || run(task)).with_kind(kind).with_ignored_flag(ignored)
 }
 
+/// Held for writing by a test that measures times: others would prolong them.
+static PEACE: RwLock<()> = RwLock::new(());
+
 fn run(task: Task) -> Result<(), Failed> {
+    let measures = task.selected.loaded.scenario.measures_time();
+    // A test that panicked has let go of it all the same.
+    let _alone = measures.then(|| PEACE.write().unwrap_or_else(PoisonError::into_inner));
+    let _among_others = (!measures).then(|| PEACE.read().unwrap_or_else(PoisonError::into_inner));
     let events = pool::run_one(task, Limits::DEFAULT_TIMEOUT)?;
     let mut recorder = Recorder::default();
     for event in &events {

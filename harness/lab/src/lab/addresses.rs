@@ -1,6 +1,6 @@
 //! Addresses, routes, rules and neighbours of the nodes.
 
-use harness_model::plan::{Device, NodePlan};
+use harness_model::plan::NodePlan;
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE};
 
@@ -34,14 +34,16 @@ pub(super) fn batch(plan: &NodePlan, new: u16) -> Batch {
         devices.iter().find(|device| device.index == index).map_or("?", |device| device.name.as_str())
     };
     let mut batch = Batch::default();
-    for Device { name, index, link: _, addresses } in devices {
-        for address in addresses {
-            batch.push(message::address(*index, *address), new, format!("add address {address} to {name}"));
+    for device in devices {
+        for own in &device.addresses {
+            let peer = device.peer_of(own.addr());
+            let what = format!("add address {own} to {}", device.name);
+            batch.push(message::address(device.index, *own, peer), new, what);
         }
     }
     for address in loopback {
         let what = format!("add address {address} to lo");
-        batch.push(message::address(LOOPBACK, IpNet::from(*address)), NEW, what);
+        batch.push(message::address(LOOPBACK, IpNet::from(*address), None), NEW, what);
     }
     for route in routes {
         let via = route.via.map(|via| format!(" via {via}")).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Bridges, veth pairs, and their way up.
+//! Bridges, cables, and their way up.
 
 use std::{fs::File, os::fd::AsFd};
 
-use harness_model::plan::{Cable, CableEnd, Place, Switch};
+use harness_model::plan::{Cable, CableEnd, Place, Switch, Wire};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
 use super::{
@@ -21,15 +21,18 @@ impl Lab {
         for switch in &self.plan.switches {
             batch.push(message::bridge(switch), NEW, format!("add bridge {}", switch.name));
         }
-        for cable in &self.plan.cables {
+        let (kernel, relayed): (Vec<_>, Vec<_>) =
+            self.plan.cables.clone().into_iter().partition(|cable| cable.wire == Wire::Veth);
+        for cable in &kernel {
             self.lay(cable, &mut batch)?;
         }
-        self.root.send(batch)
+        self.root.send(batch)?;
+        relayed.iter().try_for_each(|cable| self.string(cable, cable.near.index))
     }
 
-    /// Adds a cable to a batch for the namespace that holds the lab together.
+    /// Adds a cable of the kernel's to a batch for the namespace that holds the lab together.
     pub(super) fn lay(&self, cable: &Cable, batch: &mut Batch) -> Result<(), LabError> {
-        let Cable { near, far, mtu } = cable;
+        let Cable { near, far, mtu, wire: _ } = cable;
         let near = placed(near, &self.nodes, &self.root.namespace, &self.plan.switches)?;
         let far = placed(far, &self.nodes, &self.root.namespace, &self.plan.switches)?;
         let (main, peer) = if near.bridge.is_none() { (far, near) } else { (near, far) };
@@ -57,7 +60,7 @@ impl Lab {
         for (near, _) in &mut batches[..root] {
             near.push(message::link_up(LOOPBACK, true), 0, "set lo up");
         }
-        for Cable { near, far, mtu: _ } in &self.plan.cables {
+        for Cable { near, far, mtu: _, wire: _ } in &self.plan.cables {
             let request =
                 |end: &CableEnd| (message::link_up(end.index, true), format!("set {} up", end.name));
             let (message, what) = request(near);
@@ -73,6 +76,7 @@ impl Lab {
         for (at, far) in later.into_iter().enumerate() {
             self.namespace(at).send(far)?;
         }
+        self.connect_relayed()?;
         let ends = self.plan.cables.iter().flat_map(|cable| [cable.near.clone(), cable.far.clone()]);
         self.settle(&ends.collect::<Vec<_>>())
     }

@@ -111,6 +111,24 @@ pub enum LabError {
         /// The other end.
         other: String,
     },
+    /// No device whose frames are carried in user space.
+    #[error(
+        "{node}: make {device}, whose frames are carried in user space (hint: is /dev/net/tun there, and may it be opened?)"
+    )]
+    Tun {
+        /// The node.
+        node: String,
+        /// The device.
+        device: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The device's frames are not carried in user space.
+    #[error("{device}: its frames are carried by the kernel, which does all or nothing to them")]
+    NotRelayed {
+        /// The device.
+        device: String,
+    },
     /// The plan has no such device.
     #[error("{node}: device {index} has no cable")]
     NoSuchDevice {

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-use harness_model::plan::{self, CableEnd, Neighbour, Route, Rule, Switch};
+use harness_model::plan::{self, CableEnd, Layer, Neighbour, Route, Rule, Switch};
 use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
@@ -78,6 +78,21 @@ pub(super) fn veth(main: &Placed<'_>, peer: &Placed<'_>, mtu: u32) -> RouteNetli
     RouteNetlinkMessage::NewLink(message)
 }
 
+/// Makes a device that has been made without a word about them what its cable's end is to be.
+pub(super) fn furnish(end: &CableEnd, layer: Layer, mtu: u32) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = end.index;
+    message.attributes = vec![LinkAttribute::Mtu(mtu), LinkAttribute::TxQueueLen(RELAY_QUEUE)];
+    if layer == Layer::Ethernet {
+        message.attributes.push(LinkAttribute::Address(end.mac.to_vec()));
+    }
+    RouteNetlinkMessage::SetLink(message)
+}
+
+/// Frames that wait for the relay: more than a second of the fastest stream, so that none is lost that the relay has not
+/// seen.
+const RELAY_QUEUE: u32 = 16_384;
+
 /// No bridge, for [`enslave`].
 pub(super) const NO_BRIDGE: u32 = 0;
 
@@ -126,19 +141,30 @@ pub(super) fn link_delete(index: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::DelLink(message)
 }
 
-/// Gives a device an address. IPv6 addresses are usable at once, without duplicate address detection.
-pub(super) fn address(device: u32, address: IpNet) -> RouteNetlinkMessage {
+/// Gives a device an address, and tells who is at the other end of a point-to-point device. IPv6 addresses are usable at
+/// once, without duplicate address detection.
+pub(super) fn address(device: u32, address: IpNet, peer: Option<IpAddr>) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewAddress(address_message(device, address, peer))
+}
+
+/// Takes an address from a device.
+pub(super) fn address_delete(device: u32, address: IpNet, peer: Option<IpAddr>) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(address_message(device, address, peer))
+}
+
+fn address_message(device: u32, address: IpNet, peer: Option<IpAddr>) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = family(address.addr());
     message.header.prefix_len = address.prefix_len();
     message.header.index = device;
+    let address = address.addr();
     message.attributes =
-        vec![AddressAttribute::Address(address.addr()), AddressAttribute::Local(address.addr())];
-    if address.addr().is_ipv6() {
+        vec![AddressAttribute::Address(peer.unwrap_or(address)), AddressAttribute::Local(address)];
+    if address.is_ipv6() {
         message.header.flags = AddressHeaderFlags::Nodad;
         message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     }
-    RouteNetlinkMessage::NewAddress(message)
+    message
 }
 
 /// A route of the main table.
@@ -219,6 +245,14 @@ pub(super) fn neighbour(neighbour: &Neighbour) -> RouteNetlinkMessage {
         NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
     ];
     RouteNetlinkMessage::NewNeighbour(message)
+}
+
+/// Forgets a neighbour.
+pub(super) fn neighbour_delete(device: u32, address: IpAddr) -> RouteNetlinkMessage {
+    match neighbour(&Neighbour { device, address, mac: [0; 6] }) {
+        RouteNetlinkMessage::NewNeighbour(message) => RouteNetlinkMessage::DelNeighbour(message),
+        other => other,
+    }
 }
 
 fn family(address: IpAddr) -> AddressFamily {

@@ -1,13 +1,13 @@
 //! What comes back: a removed device, and what a node lost with one of its devices.
 
-use harness_model::plan::{Cable, CableEnd, Device, NodePlan, Place};
+use harness_model::plan::{Cable, CableEnd, Device, NodePlan, Place, Wire};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 
-use super::{Lab, LabError, addresses::batch, cables::NEW};
+use super::{Lab, LabError, addresses::batch, cables::NEW, own::near};
 use crate::netlink::Batch;
 
 /// What may be there already.
-const ANYHOW: u16 = NLM_F_CREATE | NLM_F_REPLACE;
+pub(super) const ANYHOW: u16 = NLM_F_CREATE | NLM_F_REPLACE;
 
 impl Lab {
     /// Lays a removed cable anew, each end under its next index, by its old name and with its hardware address, and gives
@@ -18,14 +18,16 @@ impl Lab {
             *self.lives.entry(end.index).or_default() += 1;
         }
         let cable = self.now(planned);
-        if let Err(error) = self.lay_one(&cable) {
+        if let Err(error) = self.lay_one(&cable, planned.near.index) {
             // It is still what it was.
             self.lives = lives;
             return Err(error);
         }
+        self.removed.remove(&planned.near.index);
         // As when the lab was built: a pair's carrier comes with its second end.
         self.set(&cable.near, true)?;
         self.set(&cable.far, true)?;
+        self.carry(&cable, planned.near.index)?;
         self.settle(&[cable.near, cable.far])?;
         for CableEnd { place, index, .. } in [&planned.near, &planned.far] {
             if let Place::Node(node) = *place {
@@ -35,7 +37,10 @@ impl Lab {
         Ok(())
     }
 
-    fn lay_one(&mut self, cable: &Cable) -> Result<(), LabError> {
+    fn lay_one(&mut self, cable: &Cable, planned: u32) -> Result<(), LabError> {
+        if cable.wire != Wire::Veth {
+            return self.string(cable, planned);
+        }
         let mut batch = Batch::default();
         self.lay(cable, &mut batch)?;
         self.root.send(batch)
@@ -66,12 +71,19 @@ impl Lab {
         self.own_again(node, &lost)
     }
 
-    fn own_again(&mut self, node: usize, lost: &NodePlan) -> Result<(), LabError> {
-        self.own(node, lost.devices.iter().flat_map(|own| &own.addresses).map(|net| net.addr()).collect())
+    /// Tells a node again whom it had known by a device that lost its carrier.
+    pub(super) fn acquaint(&mut self, node: usize, device: u32) -> Result<(), LabError> {
+        let lost = self.of_device(node, device);
+        let known = NodePlan { neighbours: lost.neighbours.clone(), ..NodePlan::named(&lost.name) };
+        self.nodes[node].send(batch(&known, ANYHOW))
+    }
+
+    pub(super) fn own_again(&mut self, node: usize, lost: &NodePlan) -> Result<(), LabError> {
+        self.own(node, lost.devices.iter().flat_map(near).collect())
     }
 
     /// All that a node has by one of its devices, under the index that the device has now.
-    fn of_device(&self, node: usize, device: u32) -> NodePlan {
+    pub(super) fn of_device(&self, node: usize, device: u32) -> NodePlan {
         let plan = &self.plan.nodes[node];
         let now = self.index_now(device);
         let mut part = NodePlan::named(&plan.name);

@@ -64,15 +64,16 @@ impl Lab {
         }
     }
 
-    /// Waits until both ends of a cable are operationally up, if both are enabled, and otherwise until neither is.
-    pub(super) fn conclude(&mut self, ends: [&CableEnd; 2]) -> Result<(), LabError> {
+    /// Waits until both ends of a cable are operationally up, if both are enabled and it is not cut, and otherwise until
+    /// neither is.
+    pub(super) fn conclude(&mut self, ends: [&CableEnd; 2], cut: bool) -> Result<(), LabError> {
         let start = Instant::now();
         loop {
             let mut statuses = Vec::with_capacity(2);
             for end in ends {
                 statuses.extend(self.namespace_of(end.place).statuses(&[end])?);
             }
-            let connected = statuses.iter().all(|status| status.enabled);
+            let connected = !cut && statuses.iter().all(|status| status.enabled);
             let late = statuses.iter().position(|status| (status.state == State::Up) != connected);
             let Some(late) = late else {
                 return Ok(());
@@ -81,6 +82,12 @@ impl Lab {
             let node = self.namespace_of(end.place).name.clone();
             pause(start, || (node, end.name.clone(), statuses[late].state))?;
         }
+    }
+
+    /// Whether an end is administratively up.
+    pub(super) fn is_enabled(&mut self, end: &CableEnd) -> Result<bool, LabError> {
+        let statuses = self.namespace_of(end.place).statuses(&[end])?;
+        Ok(statuses.iter().all(|status| status.enabled))
     }
 
     /// Whether a node's device, which is named by its planned index, is operationally up. A device that does not exist

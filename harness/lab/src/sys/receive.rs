@@ -21,6 +21,8 @@ pub(crate) struct Frame<'arena> {
     pub(crate) bytes: &'arena [u8],
     /// Interface index.
     pub(crate) device: u32,
+    /// What kind of device it is: ARPHRD_ETHER and so on.
+    pub(crate) hardware: u16,
     /// `PACKET_HOST`, `PACKET_OUTGOING` and so on.
     pub(crate) kind: u8,
     /// Nanoseconds since the Unix epoch; 0 if the socket does not ask for stamps.
@@ -111,6 +113,7 @@ impl Arena {
             each(Frame {
                 bytes: &self.bytes[at][..(header.msg_len as usize).min(KEPT)],
                 device: address.sll_ifindex.cast_unsigned(),
+                hardware: address.sll_hatype,
                 kind: address.sll_pkttype,
                 stamp: time_stamp(&header.msg_hdr),
             });

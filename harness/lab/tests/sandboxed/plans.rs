@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use harness_model::plan::{Cable, CableEnd, Device, LabPlan, Neighbour, NodePlan, Place, Route, Switch};
+use harness_model::plan::{
+    Cable, CableEnd, Device, LabPlan, Neighbour, NodePlan, Place, Route, Switch, Wire,
+};
 
 /// Nodes of [`small`].
 pub(crate) const ALICE: usize = 0;
@@ -103,7 +105,7 @@ fn host(name: &str, index: u32, number: u32) -> NodePlan {
 
 pub(crate) fn device(name: &str, index: u32, addresses: &[&str]) -> Device {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    Device { name: name.to_owned(), index, link: 0, addresses }
+    Device { name: name.to_owned(), index, link: 0, addresses, peers: Vec::new() }
 }
 
 pub(crate) fn route(to: &str, via: Option<&str>, device: u32) -> Route {
@@ -119,7 +121,12 @@ pub(crate) fn cable(
     far_index: u32,
 ) -> Cable {
     let end = |place, name: &str, index| CableEnd { place, name: name.to_owned(), index, mac: mac(index) };
-    Cable { near: end(near, near_name, near_index), far: end(far, far_name, far_index), mtu: 1500 }
+    Cable {
+        near: end(near, near_name, near_index),
+        far: end(far, far_name, far_index),
+        mtu: 1500,
+        wire: Wire::Veth,
+    }
 }
 
 pub(crate) fn mac(index: u32) -> [u8; 6] {

@@ -166,6 +166,14 @@ fn a_restored_device_is_seen_as_the_former_one() {
     harness_lab::close(Some(capture), Some(injector));
 }
 
+/// Without what kernels say of themselves in IPv6, some time after a device came up.
+fn of_ours(mut records: Vec<Record>) -> Vec<Record> {
+    records.retain(
+        |record| !matches!(&record.packet, Packet::Ip(ip) if matches!(ip.transport, Transport::Control { .. })),
+    );
+    records
+}
+
 fn nothing_passes_a_mute_link() {
     use harness_model::scenario::LinkAction::{Mute, Unmute};
     let mut lab = Lab::build(&small()).unwrap();
@@ -175,11 +183,11 @@ fn nothing_passes_a_mute_link() {
         send(&lab, ALICE, "192.0.2.80", b"into the hole");
         // Bob is unknown, so that ARP asks first.
         send(&lab, ALICE, "10.0.0.3", b"into the hole");
-        let records = quiet(&mut capture);
+        let records = of_ours(quiet(&mut capture));
         assert_eq!(datagrams(&records), WAY[..1]);
         assert!(records.iter().all(|record| record.node == ALICE && record.sent), "{records:?}");
         send(&lab, SERVER, "10.0.0.2", b"the other way");
-        let records = quiet(&mut capture);
+        let records = of_ours(quiet(&mut capture));
         assert!(records.iter().all(|record| record.node != ALICE), "{records:?}");
         lab.change(ALICE, ALICE_ETH0, Unmute).unwrap();
         send(&lab, ALICE, "192.0.2.80", b"probe");

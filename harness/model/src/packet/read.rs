@@ -32,6 +32,12 @@ pub fn parse(frame: &[u8]) -> Packet {
     }
 }
 
+/// Reads what a device without a link layer of its own carries: an IP packet.
+pub fn parse_ip(packet: &[u8]) -> Packet {
+    let sliced = LaxSlicedPacket::from_ip(packet).ok();
+    sliced.and_then(|sliced| ip(&sliced)).map_or(Packet::Other(0), Packet::Ip)
+}
+
 fn arp(body: &[u8]) -> Option<Packet> {
     // RFC 826: hardware and protocol types and lengths, operation, then the four addresses.
     if body.get(..6)? != [0, 1, 8, 0, 6, 4] {

@@ -1,6 +1,13 @@
 //! From a topology to the lab that it needs.
 
-use super::{Cable, CableEnd, Device, LabPlan, Neighbour, NodePlan, Place, Rule, RuleAction, Switch, routes};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{
+    Cable, CableEnd, Device, LabPlan, Layer, Neighbour, NodePlan, Over, Place, Rule, RuleAction, Switch,
+    TUNNEL_PORTS, Wire, routes,
+};
 use crate::topology::{Link, Node, NodeId, Topology};
 
 /// Interface indexes below this one are the kernel's: 1 is the loopback device, others appear with its modules.
@@ -39,21 +46,41 @@ fn devices(topology: &Topology) -> Vec<Vec<Device>> {
     topology
         .nodes
         .iter()
-        .map(|node| {
+        .enumerate()
+        .map(|(at, node)| {
             node.interfaces
                 .iter()
                 .map(|interface| {
                     index += 1;
+                    let link = topology.link(interface.link);
+                    let point_to_point = link.is_point_to_point();
+                    let own = interface.addresses.iter();
+                    // Nobody else is on the link: the address at the other end stands where a prefix would.
+                    let alone = |net: &IpNet| if point_to_point { IpNet::from(net.addr()) } else { *net };
                     Device {
                         name: interface.name.clone(),
                         index,
                         link: interface.link.0,
-                        addresses: interface.addresses.clone(),
+                        addresses: own.map(alone).collect(),
+                        peers: if point_to_point { peers(topology, link, NodeId(at)) } else { Vec::new() },
                     }
                 })
                 .collect()
         })
         .collect()
+}
+
+/// The addresses of a point-to-point link's other end, the first one of each family.
+fn peers(topology: &Topology, link: &Link, own: NodeId) -> Vec<IpAddr> {
+    let others = link.ends.iter().filter(|(node, _)| *node != own);
+    let addresses = others.flat_map(|(node, at)| &topology.node(*node).interfaces[*at].addresses);
+    let mut peers: Vec<IpAddr> = Vec::new();
+    for address in addresses.map(IpNet::addr) {
+        if !peers.iter().any(|peer| peer.is_ipv4() == address.is_ipv4()) {
+            peers.push(address);
+        }
+    }
+    peers
 }
 
 /// A locally administered hardware address that tells the interface index (IEEE 802, section 8.4).
@@ -66,6 +93,7 @@ fn wire(topology: &Topology, devices: &[Vec<Device>]) -> (Vec<Cable>, Vec<Switch
     let mut next = devices.iter().flatten().map(|device| device.index).max().unwrap_or(FIRST_INDEX);
     let mut cables = Vec::new();
     let mut switches = Vec::new();
+    let mut tunnels = 0;
     let end = |(node, interface): (NodeId, usize)| {
         let device = &devices[node.0][interface];
         CableEnd {
@@ -81,7 +109,9 @@ fn wire(topology: &Topology, devices: &[Vec<Device>]) -> (Vec<Cable>, Vec<Switch
         {
             // The end of the one who forwards comes up first: its carrier is what the other's routes wait for.
             let (near, far) = if topology.node(b.0).forward { (*b, *a) } else { (*a, *b) };
-            cables.push(Cable { near: end(near), far: end(far), mtu: link.mtu });
+            let wire = wire_of(link, near.0, tunnels);
+            tunnels += u16::from(matches!(&wire, Wire::Relayed { over: Some(_), .. }));
+            cables.push(Cable { near: end(near), far: end(far), mtu: link.mtu, wire });
             continue;
         }
         if link.ends.is_empty() {
@@ -98,10 +128,28 @@ fn wire(topology: &Topology, devices: &[Vec<Device>]) -> (Vec<Cable>, Vec<Switch
                 index: next,
                 mac: mac(next),
             };
-            cables.push(Cable { near: port, far: end(*member), mtu: link.mtu });
+            cables.push(Cable { near: port, far: end(*member), mtu: link.mtu, wire: Wire::Veth });
         }
     }
     (cables, switches)
+}
+
+/// What a link between two ends is made of; `tunnel` is the number of tunnels before it. Its faults are told by the node that they lead to.
+fn wire_of(link: &Link, near: NodeId, tunnel: u16) -> Wire {
+    let Some(relayed) = &link.relayed else { return Wire::Veth };
+    let towards = |far: bool| {
+        let found = link.ends.iter().zip(&relayed.faults).find(|((node, _), _)| (*node != near) == far);
+        found.map(|(_, faults)| faults.clone()).unwrap_or_default()
+    };
+    let layer = if relayed.point_to_point { Layer::Ip } else { Layer::Ethernet };
+    let over = relayed.over.map(|mut addresses| {
+        if link.ends.first().is_some_and(|(first, _)| *first != near) {
+            addresses.reverse();
+        }
+        Over { addresses, port: TUNNEL_PORTS.start + tunnel % TUNNEL_PORTS.len() as u16 }
+    });
+    let faults = Box::new([towards(true), towards(false)]);
+    Wire::Relayed { link: link.name.clone(), layer, faults, over }
 }
 
 fn sysctls(node: &Node, ipv6: bool) -> Vec<(String, String)> {
@@ -159,6 +207,9 @@ fn neighbours(topology: &Topology, devices: &[Vec<Device>], id: NodeId) -> Vec<N
     let mut neighbours = Vec::new();
     for (at, interface) in node.interfaces.iter().enumerate() {
         let link: &Link = topology.link(interface.link);
+        if link.is_point_to_point() {
+            continue;
+        }
         for (other, other_at) in &link.ends {
             let near = (*other, *other_at) == (id, at);
             let known = link.ends.len() <= SMALL_SEGMENT || node.forward || topology.node(*other).forward;

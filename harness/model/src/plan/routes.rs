@@ -68,11 +68,12 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// A route by one of its interfaces; a next hop on a link without prefix is taken at its word.
+    /// A route by one of its interfaces; a next hop on a link without prefix is taken at its word, and so is the other end of a
+    /// point-to-point link: the kernel sees to the IPv6 route to it in a worker.
     fn by(&self, at: usize, to: IpNet, via: Option<IpAddr>) -> Route {
         let interface = &self.topology.node(self.id).interfaces[at];
-        let bare = self.topology.link(interface.link).prefixes.is_empty();
-        let onlink = via.is_some() && bare;
+        let link = self.topology.link(interface.link);
+        let onlink = via.is_some() && (link.prefixes.is_empty() || link.is_point_to_point());
         Route { to, via, source: None, device: self.devices[at].index, onlink, metric: 0 }
     }
 

@@ -184,6 +184,7 @@ fn link(topology: &mut Topology, members: &[NodeId], bare: bool, ipv6: bool) {
         ends: Vec::new(),
         gateway: None,
         switched: false,
+        relayed: None,
         provided: None,
     });
     for member in members {

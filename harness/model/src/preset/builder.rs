@@ -118,6 +118,7 @@ impl<'f> Builder<'f> {
             ends: Vec::new(),
             gateway: None,
             switched: false,
+            relayed: None,
             provided: None,
         });
         LinkId(self.topology.links.len() - 1)

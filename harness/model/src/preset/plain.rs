@@ -21,6 +21,9 @@ use crate::{
     topology::{LinkId, NodeId, Role, Routing, StaticRoute, default_route},
 };
 
+/// The default MTU of a tunnel, in bytes: that of WireGuard, which leaves room for what carries it over Ethernet.
+const TUNNEL_MTU: u32 = 1420;
+
 /// A node and one of its interfaces, by name.
 type Socket = (String, String);
 
@@ -147,6 +150,9 @@ fn plug_link(builder: &mut Builder<'_>, raw: &Raw, link: &At<raw::Link>, sockets
         plugged.iter().flat_map(|(_, socket)| sockets.waiting[socket].addresses.iter().cloned()).collect();
     let prefixes = common_prefixes(builder, &name.value, &addresses);
     let id = builder.link(&name, prefixes);
+    if link.value.kind.as_ref().is_some_and(|kind| kind.value == raw::LinkKind::Tunnel) {
+        builder.topology.links[id.0].mtu = TUNNEL_MTU;
+    }
     if let Some(mtu) = &link.value.mtu {
         // RFC 791: the least that an IPv4 link may have; above, what veth takes (ETH_MAX_MTU).
         if !(68..=65_535).contains(&mtu.value) {
@@ -213,7 +219,7 @@ fn find_end(builder: &mut Builder<'_>, raw: &Raw, end: &At<String>, sockets: &mu
 }
 
 /// The name of a link: as given, or after its first two ends.
-fn name(link: &At<raw::Link>) -> Option<At<String>> {
+pub(super) fn name(link: &At<raw::Link>) -> Option<At<String>> {
     if let Some(name) = &link.value.name {
         return Some(name.clone());
     }

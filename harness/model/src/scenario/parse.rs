@@ -112,6 +112,9 @@ fn sense(raw: &Raw) -> Result<Scenario, Findings> {
     for link in steps::muted(&raw.step, Names { topology: &topology, doubts: &doubts }) {
         topology.links[link.0].switched = true;
     }
+    for link in steps::impaired(&raw.step, Names { topology: &topology, doubts: &doubts }) {
+        topology.links[link.0].relayed.get_or_insert_default();
+    }
     let names = Names { topology: &topology, doubts: &doubts };
     let steps = steps::steps(&raw.step, names, &mut findings);
     let always = steps::always(&raw.always, names, &mut findings);
@@ -133,6 +136,7 @@ fn sense(raw: &Raw) -> Result<Scenario, Findings> {
         source: raw.source.clone(),
         tags: raw.tags.iter().map(|tag| tag.value.clone()).collect(),
         requires,
+        seed: raw.seed.as_ref().map_or(1, |seed| seed.value),
         topology,
         subject: on,
         variants,

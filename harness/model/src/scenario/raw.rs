@@ -13,10 +13,12 @@ mod network;
 mod step;
 
 pub use expect::{Always, Conntrack, Direction, ErrorWord, Expect, Pattern, PatternProtocol};
-pub use network::{Filter, Gateway, Host, Internet, Isp, Lan, Link, Node, Route, Vpn};
+pub use network::{
+    AccessKind, Filter, Gateway, Host, Impair, Internet, Isp, Lan, Link, LinkKind, Node, Route, Vpn,
+};
 pub use step::{
-    Family, FlowRef, Inject, LinkAction, LinkChange, Open, Protocol, Request, Run, Step, Stream, StreamRef,
-    SubjectAction,
+    Family, Flap, FlapKind, FlowRef, Inject, LinkChange, LinkWord, Open, Protocol, Request, Run, Step,
+    Stream, StreamRef, SubjectAction,
 };
 
 /// A scenario of mhlab: a topology, an implementation under test, and steps that are judged from packets.
@@ -41,6 +43,9 @@ pub struct Raw {
     /// What the machine must offer, beyond what the scenario visibly uses. Missing: the scenario is skipped.
     #[serde(default)]
     pub requires: Vec<At<String>>,
+    /// Where all chance in the scenario comes from; `mhlab run --seed` gives another one. Default: 1.
+    #[serde(default)]
+    pub seed: Option<At<u64>>,
     /// Ethernet segments, by name.
     #[serde(default)]
     pub lan: Named<Lan>,

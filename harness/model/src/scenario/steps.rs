@@ -12,14 +12,16 @@ use super::{
 use crate::diagnostic::Diagnostic;
 
 mod action;
+mod change;
 mod expect;
+mod flap;
 mod links;
 mod pattern;
 mod streams;
 
 use action::Flows;
 use links::Links;
-pub(super) use links::muted;
+pub(super) use links::{impaired, muted};
 use streams::Streams;
 
 /// What steps have done so far.

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, known_words},
     packet::flags,
+    relay::Share,
     topology::{Service, ServiceProtocol},
 };
 
@@ -133,19 +135,20 @@ pub(crate) fn tcp_flags(text: &At<String>, findings: &mut Findings) -> Option<u8
     Some(set)
 }
 
-/// "200ms", "3s", "2min".
+/// "500us", "200ms", "3s", "2min".
 pub(crate) fn duration(text: &At<String>, findings: &mut Findings) -> Option<Duration> {
     let split = text.value.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.value.len());
     let (number, unit) = text.value.split_at(split);
     let scale = match unit.trim() {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "min" => Some(60_000),
+        "us" => Some(1),
+        "ms" => Some(1_000),
+        "s" => Some(1_000_000),
+        "min" => Some(60_000_000),
         _ => None,
     };
     let parsed = scale.zip(number.parse::<u64>().ok()).and_then(|(scale, number)| number.checked_mul(scale));
     match parsed {
-        Some(ms) if ms <= 600_000 => Some(Duration::from_millis(ms)),
+        Some(micros) if micros <= 600_000_000 => Some(Duration::from_micros(micros)),
         _ => {
             findings.push(
                 Diagnostic::new(
@@ -158,6 +161,52 @@ pub(crate) fn duration(text: &At<String>, findings: &mut Findings) -> Option<Dur
             None
         }
     }
+}
+
+/// "10%" or "0.25%".
+pub(crate) fn share(text: &At<String>, findings: &mut Findings) -> Option<Share> {
+    let parsed = text.value.strip_suffix('%').and_then(|number| millionths(number.trim_end(), 4));
+    let share = parsed.and_then(|millionths| Share::millionths(u32::try_from(millionths).ok()?));
+    if share.is_none() {
+        findings.push(
+            Diagnostic::new(
+                &text.span,
+                format!("\"{}\" is not a part of all frames", text.value),
+                "expected 0% to 100%",
+            )
+            .hint("such as \"10%\" or \"0.25%\""),
+        );
+    }
+    share
+}
+
+/// A decimal number times a power of ten, without a rounding error.
+fn millionths(number: &str, power: usize) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > power {
+        return None;
+    }
+    format!("{whole}{fraction:0<power$}").parse().ok()
+}
+
+/// "512kbit", "10Mbit", "1Gbit": bits a second.
+pub(crate) fn rate(text: &At<String>, findings: &mut Findings) -> Option<NonZeroU64> {
+    let units = [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
+    let found = units.iter().find_map(|(unit, scale)| Some((text.value.strip_suffix(unit)?, *scale)));
+    let parsed = found.and_then(|(number, scale)| number.trim_end().parse::<u64>().ok()?.checked_mul(scale));
+    let rate = parsed.and_then(NonZeroU64::new);
+    if rate.is_none() {
+        findings.push(
+            Diagnostic::new(
+                &text.span,
+                format!("\"{}\" is not a rate", text.value),
+                "expected bits a second, as a whole number with its unit",
+            )
+            .hint("such as \"512kbit\", \"10Mbit\" or \"1Gbit\""),
+        );
+    }
+    rate
 }
 
 /// "3", "<= 3" or ">= 3".

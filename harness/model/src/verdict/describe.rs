@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use super::Ground;
 use crate::{
+    diagnostic::listed,
     event::{HopReport, JourneyReport},
     journey::Journey,
     observation::{Entry, Record, Tuple},
     packet::{Ip, Packet, Transport, flags},
     plan::Device,
+    relay::{Faults, Share},
     scenario::{
-        Action, Direction, Endpoint, Entries, Exchange, LinkAction, Pattern, PatternProtocol, Place,
-        Protocol, SubjectAction,
+        Action, Direction, Endpoint, Entries, Exchange, Flap, LinkAction, LinkChange, Pattern,
+        PatternProtocol, Place, Protocol, Repeat, SubjectAction, flap,
     },
     topology::{LinkId, NodeId},
 };
@@ -61,25 +63,92 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
             ground.topology.node(injection.node).interfaces[injection.interface].name
         ),
         Action::Run { on, command } => format!("run on {}: {}", node(*on), short(command)),
-        Action::Link { node: on, interface, action } => {
-            let name = &ground.topology.node(*on).interfaces[*interface].name;
-            let on = node(*on);
-            match action {
-                LinkAction::Cut => format!("{on}:{name} loses its carrier"),
-                LinkAction::Mend => format!("{on}:{name} has its carrier back"),
-                LinkAction::Down => format!("{on}:{name} is set down"),
-                LinkAction::Up => format!("{on}:{name} is set up"),
-                LinkAction::Remove => format!("{on}:{name} is removed"),
-                LinkAction::Restore => format!("{on}:{name} is there again, under another index"),
-                LinkAction::Mute => format!("{on}:{name} keeps its carrier, but nothing passes"),
-                LinkAction::Unmute => format!("{on}:{name} passes packets again"),
+        Action::Link { node: on, interface, change, repeat } => {
+            let changed = self::change(ground, *on, *interface, change);
+            match repeat {
+                None => changed,
+                Some(Repeat { back: _, lasting, pause: _, times: 1 }) => {
+                    format!("{changed}, for {lasting:?}")
+                }
+                Some(Repeat { back: _, lasting, pause, times }) => {
+                    format!("{changed}, {times} times for {lasting:?}, {pause:?} apart")
+                }
             }
+        }
+        Action::Flap(Flap { places, breaks, every, lasting: _, at_once: _ }) => {
+            let device = |place: &flap::Place| device(ground, place.node, place.interface);
+            format!("{breaks} breaks of {}, one in {every:?}", listed(places.iter().map(device), "and"))
         }
         Action::Subject(SubjectAction::Apply) => "apply the subject".to_owned(),
         Action::Subject(SubjectAction::Reload) => "apply the subject again".to_owned(),
         Action::Subject(SubjectAction::Stop) => "take the subject away".to_owned(),
         Action::Subject(SubjectAction::Kill) => "kill the subject".to_owned(),
     }
+}
+
+fn device(ground: Ground<'_>, node: NodeId, interface: usize) -> String {
+    format!("{}:{}", ground.node_name(node.0), ground.topology.node(node).interfaces[interface].name)
+}
+
+/// What happens to an interface.
+pub fn change(ground: Ground<'_>, node: NodeId, interface: usize, change: &LinkChange) -> String {
+    let name = device(ground, node, interface);
+    match change {
+        LinkChange::Addresses(addresses) => format!("{name} has {} from now on", listed(addresses, "and")),
+        LinkChange::Returns(addresses) => {
+            format!("{name} is there again, under another index, with {}", listed(addresses, "and"))
+        }
+        LinkChange::Faults { leaving, coming } => {
+            let [leaving, coming] = [leaving, coming].map(|faults| faults.as_deref().map(faulty));
+            if leaving == coming
+                && let Some(both) = leaving
+            {
+                return format!("{name} has {both} both ways");
+            }
+            let leaving = leaving.map(|faults| format!("{faults} on what leaves"));
+            let coming = coming.map(|faults| format!("{faults} on what comes in"));
+            format!("{name} has {}", listed(leaving.into_iter().chain(coming), "and"))
+        }
+        LinkChange::State(action) => match action {
+            LinkAction::Cut => format!("{name} loses its carrier"),
+            LinkAction::Mend => format!("{name} has its carrier back"),
+            LinkAction::Down => format!("{name} is set down"),
+            LinkAction::Up => format!("{name} is set up"),
+            LinkAction::Remove => format!("{name} is removed"),
+            LinkAction::Restore => format!("{name} is there again, under another index"),
+            LinkAction::Mute => format!("{name} keeps its carrier, but nothing passes"),
+            LinkAction::Unmute => format!("{name} passes packets again"),
+            LinkAction::Silence => format!("{name} is forgotten by its neighbours, and does not answer them"),
+            LinkAction::Speak => format!("{name} answers its neighbours again"),
+        },
+    }
+}
+
+/// What is wrong with one direction of a link.
+fn faulty(faults: &Faults) -> String {
+    let Faults { delay, jitter, loss, lose, duplicate, reorder, corrupt, rate, black_hole } = faults;
+    let mut words = Vec::new();
+    let mut share = |share: &Share, what: &str| {
+        if *share != Share::NONE {
+            words.push(format!("{share} {what}"));
+        }
+    };
+    share(loss, "lost");
+    share(duplicate, "twice");
+    share(reorder, "out of order");
+    share(corrupt, "corrupt");
+    if !delay.is_zero() {
+        words.push(format!("a delay of {delay:?}"));
+    }
+    if !jitter.is_zero() {
+        words.push(format!("{jitter:?} less or more"));
+    }
+    if !lose.is_empty() {
+        words.push(format!("packets {} lost", listed(lose, "and")));
+    }
+    words.extend(rate.map(|rate| format!("{rate} bits a second")));
+    words.extend(black_hole.map(|most| format!("no packet above {most} bytes")));
+    if words.is_empty() { "no fault".to_owned() } else { words.join(", ") }
 }
 
 fn question(ground: Ground<'_>, exchange: &Exchange) -> String {

@@ -44,6 +44,9 @@ pub(super) fn step(out: &mut String, test: &Test, step: &StepReport, style: Styl
     if step.checks.is_empty() {
         line(out, 4, paint.faint("nothing was expected of it"));
     }
+    for moment in &step.timeline {
+        line(out, 4, paint.faint(words::printable(moment)));
+    }
     for way in &step.journeys {
         journey::journey(out, way, paint);
     }

@@ -120,7 +120,13 @@ pub(super) fn story(which: Story) -> Vec<Event> {
 }
 
 fn started(test: &TestId, title: &str, breaks: &[&str], steps: usize) -> Event {
-    Event::TestStarted { test: test.clone(), title: title.to_owned(), breaks: owned(breaks), steps }
+    Event::TestStarted {
+        test: test.clone(),
+        title: title.to_owned(),
+        breaks: owned(breaks),
+        steps,
+        seed: None,
+    }
 }
 
 fn built(test: &TestId) -> Event {
@@ -174,6 +180,7 @@ fn first(answered: bool) -> StepReport {
         checks: vec![check("answered", seen, answered)],
         journeys: Vec::new(),
         command: None,
+        timeline: Vec::new(),
         micros: 410,
     }
 }
@@ -207,6 +214,7 @@ fn second(holds: bool) -> StepReport {
         ],
         journeys: vec![JourneyReport { packet: "question".to_owned(), hops, end: end.to_owned() }],
         command: None,
+        timeline: Vec::new(),
         micros: 390,
     }
 }
@@ -223,6 +231,7 @@ fn listing() -> StepReport {
             output: "\x1b[31mconntrack v1.4.8 (conntrack-tools): 0 flow entries have been shown.\x1b[0m\n"
                 .to_owned(),
         }),
+        timeline: vec!["+0.1 ms  router:wan0 loses its carrier".to_owned()],
         micros: 2_000,
     }
 }

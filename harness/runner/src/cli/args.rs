@@ -105,6 +105,10 @@ pub(super) struct Run {
     /// Delete the N-th nft rule of the subject, counted from 0, after it was applied: some test should now fail
     #[arg(long, value_name = "N")]
     pub(super) without_rule: Option<usize>,
+
+    /// Where all chance comes from, instead of from the seeds of the scenarios; reports tell it
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -79,6 +79,7 @@ fn round(tests: &[Selected], n: usize, offer: &mut Offer) -> Result<Vec<Ended>, 
             skip: offer.missing(&requirements),
             mhnat: offer.mhnat(),
             without_rule: Some(n),
+            seed: None,
         }
     });
     let tasks: Vec<Task> = tasks.collect();

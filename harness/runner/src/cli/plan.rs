@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use harness_model::{
-    plan::{self, LabPlan, NodePlan, Place, Route, RuleAction},
+    plan::{self, LabPlan, Layer, NodePlan, Place, Route, RuleAction, Wire},
     topology::{LinkId, Role, Topology},
 };
 
@@ -61,7 +61,12 @@ fn readable(title: &str, plan: &LabPlan, topology: &Topology) -> String {
             };
             format!("{} {} ({})", place.map_or("", String::as_str), end.name, mac(&end.mac))
         });
-        line(&mut out, 2, format_args!("{} - {}, mtu {}", ends[0], ends[1], cable.mtu));
+        let wire = match &cable.wire {
+            Wire::Veth => "",
+            Wire::Relayed { layer: Layer::Ethernet, .. } => ", through the relay",
+            Wire::Relayed { layer: Layer::Ip, .. } => ", point to point through the relay",
+        };
+        line(&mut out, 2, format_args!("{} - {}, mtu {}{wire}", ends[0], ends[1], cable.mtu));
     }
     if !plan.switches.is_empty() {
         line(&mut out, 0, "switches");

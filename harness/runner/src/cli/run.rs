@@ -86,7 +86,7 @@ fn tasks(options: &Run, offer: &mut Offer, console: &Console) -> Result<Vec<Task
         let requirements = selected.loaded.scenario.requirements(selected.variant());
         let mhnat = requirements.contains(&Requirement::Mhnat).then(|| offer.mhnat()).flatten();
         let skip = offer.missing(&requirements);
-        Task { selected, skip, mhnat, without_rule: options.without_rule }
+        Task { selected, skip, mhnat, without_rule: options.without_rule, seed: options.seed }
     };
     Ok(tests.into_iter().map(task).collect())
 }

@@ -23,19 +23,19 @@ impl Processors {
         Processors { tests: vec![0; numbers.len()], numbers, next }
     }
 
-    /// The one with the fewest tests; among equals, in turn.
-    pub(super) fn take(&mut self) -> usize {
+    /// The one with the fewest tests, for one that counts for so many; among equals, in turn.
+    pub(super) fn take(&mut self, weight: usize) -> usize {
         let turn = |at: &usize| (at + self.numbers.len() - self.next) % self.numbers.len();
         let best = (0..self.numbers.len()).min_by_key(|at| (self.tests[*at], turn(at))).unwrap_or(0);
-        self.tests[best] += 1;
+        self.tests[best] += weight;
         self.next = (best + 1) % self.numbers.len();
         self.numbers[best]
     }
 
     /// A test on it is over.
-    pub(super) fn give_back(&mut self, number: usize) {
+    pub(super) fn give_back(&mut self, number: usize, weight: usize) {
         if let Some(at) = self.numbers.iter().position(|own| *own == number) {
-            self.tests[at] = self.tests[at].saturating_sub(1);
+            self.tests[at] = self.tests[at].saturating_sub(weight);
         }
     }
 }
@@ -47,8 +47,9 @@ mod tests {
     #[test]
     fn tests_are_spread_and_the_free_processor_comes_first() {
         let mut processors = Processors { numbers: vec![3, 5, 9], tests: vec![0; 3], next: 1 };
-        assert_eq!([(); 4].map(|()| processors.take()), [5, 9, 3, 5]);
-        processors.give_back(9);
-        assert_eq!(processors.take(), 9);
+        assert_eq!([(); 4].map(|()| processors.take(1)), [5, 9, 3, 5]);
+        processors.give_back(9, 1);
+        assert_eq!(processors.take(2), 9);
+        assert_eq!([(); 3].map(|()| processors.take(1)), [3, 5, 9]);
     }
 }

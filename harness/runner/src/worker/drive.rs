@@ -2,18 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use harness_lab::{capture::Capture, inject::Injector, lab::Lab};
+use harness_lab::{capture::Capture, inject::Injector, lab::Lab, relay::Relay};
 use harness_model::{
     event::{CommandRun, Event, Outcome, StepReport},
     observation::{CommandSeen, Entry, ExchangeSeen, SocketResult},
     plan::{self, LabPlan},
-    scenario::{self, Action, Exchange, Scenario, Step, SubjectAction, Variant},
+    scenario::{
+        self, Action, Exchange, LinkAction, LinkChange, Scenario, Step, SubjectAction, Timed, Variant,
+    },
     stream::Customers,
     topology::NodeId,
-    verdict::{Evidence, Ground, describe_action, judge, judge_always},
+    verdict::{Evidence, Ground, describe_action, describe_change, judge, judge_always},
 };
 
 use super::{
@@ -62,11 +64,13 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         .iter()
         .find(|variant| variant.name == job.test.variant)
         .ok_or_else(|| Failure::Scenario(format!("there is no variant `{}`", job.test.variant)))?;
+    let seed = job.seed.unwrap_or(scenario.seed);
     emit(Event::TestStarted {
         test: job.test.clone(),
         title: scenario.title.clone(),
         breaks: variant.breaks.iter().cloned().collect(),
         steps: scenario.steps.len(),
+        seed: scenario.is_random().then_some(seed),
     });
     let built = Instant::now();
     let plan = plan::build(&scenario.topology, scenario.ipv6);
@@ -81,7 +85,8 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         micros: micros(built),
     });
     let streams = Streams::new(Customers::of(&scenario.topology, &plan));
-    let mut reactor = Reactor::new(lab, capture, services, streams);
+    let relay = Relay::new(&mut lab, seed);
+    let mut reactor = Reactor::new(lab, relay, capture, services, streams);
     reactor.mhnat.clone_from(&job.mhnat);
     let mhnat = job.mhnat.as_deref();
     let subject = Subject::prepare(&mut reactor, variant, scenario.subject.0, &job.path, mhnat)?;
@@ -89,6 +94,7 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         job,
         scenario: &scenario,
         plan: &plan,
+        seed,
         subject,
         reactor,
         injector: Injector::default(),
@@ -110,6 +116,8 @@ struct Drive<'a> {
     job: &'a Job,
     scenario: &'a Scenario,
     plan: &'a LabPlan,
+    /// Where all chance comes from.
+    seed: u64,
     subject: Subject<'a>,
     reactor: Reactor,
     injector: Injector,
@@ -124,6 +132,8 @@ struct Done {
     exchange: Option<ExchangeSeen>,
     injected: Option<u32>,
     command: Option<CommandRun>,
+    /// What happened when.
+    timeline: Vec<String>,
 }
 
 impl Drive<'_> {
@@ -153,6 +163,7 @@ impl Drive<'_> {
                 checks: vec![check],
                 journeys: Vec::new(),
                 command: None,
+                timeline: Vec::new(),
                 micros: micros(began),
             };
             (self.emit)(Event::StepFinished { test: self.job.test.clone(), step });
@@ -224,6 +235,7 @@ impl Drive<'_> {
             checks: judged.checks,
             journeys: judged.journeys,
             command: done.command,
+            timeline: done.timeline,
             micros: micros(began),
         })
     }
@@ -267,14 +279,58 @@ impl Drive<'_> {
                     command,
                 )?);
             }
-            Action::Link { node, interface, action } => {
-                let index = self.plan.nodes[node.0].devices[*interface].index;
-                self.reactor.hub.streams.link_changes();
-                self.reactor.change(|lab| lab.change(node.0, index, *action))??;
+            Action::Link { node, interface, change, repeat: None } => {
+                self.change_link(*node, *interface, change)?;
             }
+            Action::Link { node, interface, change, repeat: Some(repeat) } => {
+                done.timeline = self.flap(repeat.schedule(*node, *interface, change))?;
+            }
+            Action::Flap(flap) => done.timeline = self.flap(flap.schedule(self.seed, &step.name))?,
             Action::Subject(action) => self.drive_subject(*action)?,
         }
         Ok(done)
+    }
+
+    fn change_link(&mut self, node: NodeId, interface: usize, change: &LinkChange) -> Result<(), Failure> {
+        let index = self.plan.nodes[node.0].devices[interface].index;
+        self.reactor.hub.streams.link_changes();
+        match change {
+            LinkChange::State(action) => self.reactor.change(|lab| lab.change(node.0, index, *action))??,
+            LinkChange::Faults { leaving, coming } => {
+                let [leaving, coming] = [leaving, coming].map(|faults| faults.as_deref().cloned());
+                self.reactor.lab.impair(node.0, index, leaving, coming)?;
+            }
+            LinkChange::Addresses(addresses) => {
+                self.reactor.change(|lab| lab.readdress(node.0, index, addresses))??;
+            }
+            LinkChange::Returns(addresses) => {
+                let restore = |lab: &mut Lab| {
+                    lab.readdress(node.0, index, addresses)?;
+                    lab.change(node.0, index, LinkAction::Restore)
+                };
+                self.reactor.change(restore)??;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes links, each at its time, and tells when it was done.
+    fn flap(&mut self, changes: Vec<Timed>) -> Result<Vec<String>, Failure> {
+        let began = Instant::now();
+        let mut timeline = Vec::with_capacity(changes.len());
+        // The kernel takes its time over some changes: what follows is put off, so that breaks last as long as they should.
+        let mut late = Duration::ZERO;
+        for Timed { at, node, interface, change } in changes {
+            self.reactor.hub.watch_until(began + at + late)?;
+            late = began.elapsed().saturating_sub(at).max(late);
+            let since = began.elapsed().as_secs_f64() * 1e3;
+            timeline.push(format!(
+                "+{since:.1} ms  {}",
+                describe_change(self.ground(), node, interface, &change)
+            ));
+            self.change_link(node, interface, &change)?;
+        }
+        Ok(timeline)
     }
 
     fn open(&mut self, exchange: &Exchange) -> Result<Flow, Failure> {
@@ -302,7 +358,7 @@ impl Drive<'_> {
                 None if self.reactor.hub.is_quiet()? => {
                     break flow.progress().unwrap_or(SocketResult::Silence);
                 }
-                None => {}
+                None => self.reactor.hub.await_relay()?,
                 Some(deadline) if Instant::now() >= deadline => break SocketResult::Silence,
                 Some(deadline) => self.reactor.hub.wait(flow.interest().as_slice(), deadline)?,
             }

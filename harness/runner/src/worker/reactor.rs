@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness_lab::{capture::Capture, lab::Lab};
+use harness_lab::{capture::Capture, lab::Lab, relay::Relay};
 use harness_model::observation::Record;
 use nix::{
     poll::{PollFd, PollFlags, ppoll},
@@ -40,6 +40,7 @@ pub(super) struct Reactor {
 
 /// What happens in a lab. Apart from it, so that it goes on while the lab is changed.
 pub(super) struct Hub {
+    pub(super) relay: Relay,
     pub(super) capture: Capture,
     pub(super) services: Services,
     /// What subjects that stay say of themselves.
@@ -54,9 +55,15 @@ pub(super) struct Hub {
 }
 
 impl Reactor {
-    pub(super) fn new(lab: Lab, capture: Capture, services: Services, streams: Streams) -> Self {
+    pub(super) fn new(
+        lab: Lab,
+        relay: Relay,
+        capture: Capture,
+        services: Services,
+        streams: Streams,
+    ) -> Self {
         let (notices, records, fresh) = (Vec::new(), Vec::new(), Vec::new());
-        let hub = Hub { capture, services, notices, streams, records, frames: 0, fresh };
+        let hub = Hub { relay, capture, services, notices, streams, records, frames: 0, fresh };
         Reactor { lab, hub, mhnat: None }
     }
 
@@ -95,6 +102,8 @@ impl Hub {
     /// Takes all that is ready, without waiting, and sends what is due. Returns whether anything was ready but streams.
     pub(super) fn turn(&mut self) -> Result<bool, Failure> {
         self.streams.progress().map_err(Failure::Scenario)?;
+        // What it moves is captured at the other end: no news of its own.
+        self.relay.turn();
         let seen = self.drain()?;
         let served = self.services.serve(&mut self.streams);
         Ok(seen || served)
@@ -125,11 +134,13 @@ impl Hub {
     ) -> Result<(), Failure> {
         let mut fds: Vec<PollFd<'_>> = Vec::new();
         fds.extend(self.capture.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        fds.extend(self.relay.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.services.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.streams.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.notices.iter().map(|notices| PollFd::new(notices.as_fd(), PollFlags::POLLIN)));
         fds.extend(also.iter().map(|(fd, flags)| PollFd::new(fd.as_fd(), *flags)));
-        let deadline = self.streams.due().map_or(deadline, |due| due.min(deadline));
+        let due = self.streams.due().into_iter().chain(self.relay.due()).min();
+        let deadline = due.map_or(deadline, |due| due.min(deadline));
         let left = deadline.saturating_duration_since(Instant::now());
         // Not poll(2), which counts in milliseconds: a stream has several packets in one.
         match ppoll(&mut fds, Some(TimeSpec::from_duration(left)), None) {
@@ -138,14 +149,30 @@ impl Hub {
         }
     }
 
-    /// Whether everything that was set off has happened: a fence comes through, and nothing else does, but streams.
+    /// Whether everything that was set off has happened: a fence comes through, and nothing else does, but streams; nor is
+    /// anything on its way through the relay.
     pub(super) fn is_quiet(&mut self) -> Result<bool, Failure> {
         self.streams.progress().map_err(Failure::Scenario)?;
+        // Frames are there to be carried as soon as they are sent, and have arrived when they were carried.
+        self.relay.turn();
         let served = self.services.serve(&mut self.streams);
         self.capture.fence(&mut self.fresh).map_err(|error| Failure::Capture(Box::new(error)))?;
         let seen = self.sort_out();
         let served = self.services.serve(&mut self.streams) || served;
-        Ok(!served && !seen)
+        Ok(!served && !seen && !self.is_relaying())
+    }
+
+    /// Whether anything but packets of running streams is on its way through the relay.
+    fn is_relaying(&self) -> bool {
+        self.relay.under_way().any(|stream| stream.is_none_or(|number| !self.streams.runs(number)))
+    }
+
+    /// Waits for what is on its way through the relay, if anything is.
+    pub(super) fn await_relay(&self) -> Result<(), Failure> {
+        match self.is_relaying() {
+            true => self.wait(&[], Instant::now() + ROUND),
+            false => Ok(()),
+        }
     }
 
     /// Goes on until a moment that a step names.
@@ -165,6 +192,7 @@ impl Hub {
             if Instant::now() > limit {
                 return Err(Failure::Restless(RESTLESS.as_secs()));
             }
+            self.await_relay()?;
         }
         self.drain()?;
         match self.capture.lost().map_err(|error| Failure::Capture(Box::new(error)))? {

@@ -28,6 +28,12 @@ pub struct Isp {
     /// Further prefixes that the provider routes to its customer.
     #[serde(default)]
     pub routes: Option<At<OneOrMany>>,
+    /// What it is to its customer: "ethernet" (the default) or "ppp", a point-to-point device that goes when it hangs up.
+    #[serde(default)]
+    pub link: Option<At<AccessKind>>,
+    /// What is wrong with its link.
+    #[serde(default)]
+    pub impair: Vec<At<Impair>>,
     /// What lies behind the provider: "internet" (the default) or a lan.
     #[serde(default)]
     pub to: Option<At<String>>,
@@ -51,6 +57,12 @@ pub struct Vpn {
     pub prefix: At<OneOrMany>,
     /// The only source addresses or prefixes that pass; replies to them come back through here.
     pub admits: At<OneOrMany>,
+    /// What it is to its customer: "ethernet" (the default) or "ppp", a point-to-point device that goes when it hangs up.
+    #[serde(default)]
+    pub link: Option<At<AccessKind>>,
+    /// What is wrong with its link.
+    #[serde(default)]
+    pub impair: Vec<At<Impair>>,
     /// What lies behind the VPN: "internet" (the default) or a lan.
     #[serde(default)]
     pub to: Option<At<String>>,
@@ -155,7 +167,75 @@ pub struct Link {
     pub name: Option<At<String>>,
     /// Two ends or more, as "NODE:INTERFACE".
     pub ends: At<Vec<At<String>>>,
-    /// MTU in bytes. Default: 1500.
+    /// MTU in bytes. Default: 1500; of a tunnel 1420.
     #[serde(default)]
     pub mtu: Option<At<u32>>,
+    /// "ethernet" (the default), "ppp", point-to-point devices that go when they hang up, or "tunnel".
+    #[serde(default)]
+    pub kind: Option<At<LinkKind>>,
+    /// Of a tunnel, the addresses between which UDP carries it: one of each end's node, in the order of `ends`.
+    #[serde(default)]
+    pub over: Option<At<Vec<At<String>>>>,
+    /// What is wrong with it.
+    #[serde(default)]
+    pub impair: Vec<At<Impair>>,
+}
+
+/// What a provider's link is to its customer.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessKind {
+    /// Ethernet.
+    Ethernet,
+    /// Point-to-point devices, as of PPP.
+    Ppp,
+}
+
+/// What a link is to its ends.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkKind {
+    /// Ethernet.
+    Ethernet,
+    /// Point-to-point devices, as of PPP.
+    Ppp,
+    /// Point-to-point devices whose packets UDP carries over other links, which may be broken.
+    Tunnel,
+}
+
+/// What a link between two ends does to frames, in both directions or in one of them. What chance decides comes from the
+/// scenario's seed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Impair {
+    /// The node at the end that the frames are on their way to. Default: both directions, each for itself.
+    #[serde(default)]
+    pub towards: Option<At<String>>,
+    /// How long a frame takes, such as "10ms".
+    #[serde(default)]
+    pub delay: Option<At<String>>,
+    /// So much less or more than that, such as "2ms"; no frame overtakes another by it.
+    #[serde(default)]
+    pub jitter: Option<At<String>>,
+    /// The part of all frames that is lost, such as "1%".
+    #[serde(default)]
+    pub loss: Option<At<String>>,
+    /// Numbers of packets that are lost, from 1; ARP, neighbour discovery and multicast membership do not count.
+    #[serde(default)]
+    pub lose: Vec<At<u64>>,
+    /// The part that arrives twice.
+    #[serde(default)]
+    pub duplicate: Option<At<String>>,
+    /// The part that arrives behind the next frame.
+    #[serde(default)]
+    pub reorder: Option<At<String>>,
+    /// The part of which one bit is turned.
+    #[serde(default)]
+    pub corrupt: Option<At<String>>,
+    /// Bits a second, such as "10Mbit".
+    #[serde(default)]
+    pub rate: Option<At<String>>,
+    /// IP packets of more bytes than this vanish, and nobody is told.
+    #[serde(default)]
+    pub black_hole: Option<At<u32>>,
 }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Expect;
-use crate::scenario::spanned::At;
+use super::{Expect, Impair};
+use crate::scenario::spanned::{At, OneOrMany};
 
 /// One step: exactly one action, and what is expected of it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,6 +39,9 @@ pub struct Step {
     /// Change a link's state.
     #[serde(default)]
     pub link: Option<At<LinkChange>>,
+    /// Break links at random, one after the other, and mend them again.
+    #[serde(default)]
+    pub flap: Option<At<Flap>>,
     /// Drive the subject. Without any such step it is applied before the first one.
     #[serde(default)]
     pub subject: Option<At<SubjectAction>>,
@@ -192,13 +195,67 @@ pub struct LinkChange {
     pub at: At<String>,
     /// What happens to it.
     #[serde(rename = "do")]
-    pub action: At<LinkAction>,
+    pub action: At<LinkWord>,
+    /// What is wrong with the link from now on: for `impair`.
+    #[serde(default)]
+    pub with: Option<At<Impair>>,
+    /// Its addresses from now on, one a family: for `readdress`, and for a device that comes back with others.
+    #[serde(default)]
+    pub address: Option<At<OneOrMany>>,
+    /// It lasts so long, such as "200ms", and is then undone.
+    #[serde(default, rename = "for")]
+    pub lasting: Option<At<String>>,
+    /// How many times it happens. Default: once.
+    #[serde(default)]
+    pub times: Option<At<u32>>,
+    /// Between two times. Default: as long as it lasts.
+    #[serde(default)]
+    pub pause: Option<At<String>>,
+}
+
+/// Breaks of links at random moments, all of them undone in the end. The scenario's seed decides.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Flap {
+    /// The interfaces, as "NODE:INTERFACE".
+    pub at: At<OneOrMany>,
+    /// What happens to them. Default: they lose their carrier.
+    #[serde(default)]
+    pub kinds: Vec<At<FlapKind>>,
+    /// How many breaks there are in all.
+    pub breaks: At<u32>,
+    /// The time from one to the next, on the average.
+    pub every: At<String>,
+    /// How long one lasts: a time, or the shortest and the longest. Default: up to `every`.
+    #[serde(default, rename = "for")]
+    pub lasting: Option<At<OneOrMany>>,
+    /// Links that are broken at a time, at most. Default: all but one.
+    #[serde(default)]
+    pub at_once: Option<At<u32>>,
+}
+
+/// How a link breaks for a while.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlapKind {
+    /// `cut`, and `mend`.
+    Cut,
+    /// `down`, and `up`.
+    Down,
+    /// `remove`, and `restore`.
+    Remove,
+    /// `mute`, and `unmute`.
+    Mute,
+    /// `silence`, and `speak`.
+    Silence,
+    /// `readdress`, to addresses that are nobody's, and back.
+    Address,
 }
 
 /// What can happen to an interface.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum LinkAction {
+pub enum LinkWord {
     /// The far end goes away: carrier is lost.
     Cut,
     /// The far end is back.
@@ -215,6 +272,16 @@ pub enum LinkAction {
     Mute,
     /// Packets pass again.
     Unmute,
+    /// From now on the link does to frames what `with` says.
+    Impair,
+    /// The link is as it was in the beginning.
+    Repair,
+    /// Its neighbours forget it, and hear no more of it by ARP or neighbour discovery, though its carrier stays.
+    Silence,
+    /// It answers again.
+    Speak,
+    /// It has other addresses, while it stays up.
+    Readdress,
 }
 
 /// What is done to the subject.

@@ -10,7 +10,7 @@ use super::{
         spanned::At,
         words,
     },
-    Past,
+    Past, change, flap,
     streams::Streams,
 };
 use crate::{
@@ -40,6 +40,7 @@ pub(super) enum Kind {
     Inject,
     Run,
     Link,
+    Flap,
     Subject,
 }
 
@@ -84,6 +85,7 @@ pub(super) fn kind(step: &raw::Step, past: &mut Past, findings: &mut Findings) -
         (Kind::Inject, "inject", span(&step.inject)),
         (Kind::Run, "run", span(&step.run)),
         (Kind::Link, "link", span(&step.link)),
+        (Kind::Flap, "flap", span(&step.flap)),
         (Kind::Subject, "subject", span(&step.subject)),
     ];
     let mut given: Vec<_> =
@@ -171,7 +173,13 @@ pub(super) fn action(
         let (node, interface) = names.interface(&link.value.at, findings)?;
         past.links.change(&link.value, (node, interface), names, findings);
         past.streams.link_changes();
-        return Some(Action::Link { node, interface, action: link.value.action.value });
+        let change = change::change(&link.value, (node, interface), names, findings);
+        let repeat = change::repeat(&link.value, (node, interface), names, findings);
+        return Some(Action::Link { node, interface, change: change?, repeat: repeat? });
+    }
+    if let Some(flap) = &step.flap {
+        past.streams.link_changes();
+        return flap::flap(flap, &past.links, names, findings).map(Action::Flap);
     }
     step.subject.as_ref().map(|subject| Action::Subject(subject.value))
 }

@@ -6,6 +6,7 @@ use harness_model::{
         build::{Frame, build},
     },
     plan::{self, LabPlan},
+    relay::ETHERNET,
     scenario::Injection,
     topology::NodeId,
 };
@@ -31,9 +32,11 @@ impl Drive<'_> {
             token: Token { kind: TokenKind::Question, id: self.probe },
             payload: injection.payload.as_bytes(),
         };
+        let link = &self.scenario.topology.links[sender.link];
+        let header = if link.is_point_to_point() { ETHERNET } else { 0 };
         let bytes = build(&frame).map_err(|error| Failure::Inject(error.to_string()))?;
         self.injector
-            .send(&self.reactor.lab, injection.node.0, sender.index, &bytes)
+            .send(&self.reactor.lab, injection.node.0, sender.index, &bytes[header..])
             .map_err(|error| Failure::Inject(failure::in_full(&error)))?;
         Ok(self.probe)
     }

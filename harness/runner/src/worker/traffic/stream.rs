@@ -100,6 +100,11 @@ impl Streams {
         self.streams.values().any(|stream| stream.due.is_some())
     }
 
+    /// Whether the stream of this number is to send more.
+    pub(in crate::worker) fn runs(&self, number: u8) -> bool {
+        self.streams.values().any(|stream| stream.number == number && stream.due.is_some())
+    }
+
     /// What to wait for.
     pub(in crate::worker) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.streams.values().map(|stream| stream.socket.as_fd())
