@@ -251,7 +251,8 @@ fn those_that_drain_leave_when_their_time_is_over() {
 #[case::nothing_else_is_left(&[], false)]
 fn a_second_look_for_what_leaves_a_lost_uplink(#[case] carriers: &[&str], #[case] leaves: bool) {
     let model = model(TWO);
-    let mut sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
+    let mut sweep =
+        Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
     sweep.hold(&model, &with(&model, carriers));
     assert_eq!(!sweep.is_empty(), leaves);
 }
