@@ -1,3 +1,4 @@
+#!/bin/sh
 # The guests' bridge of a node: its own address there ends with what is given, and all nodes have the gateway's.
 ip link add guestbr0 type bridge mcast_snooping 0 && ip link set vif1 master guestbr0 &&
 	ip link set eth1 master guestbr0 && ip link set guestbr0 up &&

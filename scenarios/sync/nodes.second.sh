@@ -1,3 +1,4 @@
+#!/bin/sh
 # mhnat on the other node, in the background, until both have told each other what they know.
 "$MHNAT" run --state-dir /run/second nodes.second.mhnat.toml >/run/second.log 2>&1 </dev/null &
 heard() {
