@@ -5,7 +5,7 @@
 //! depends on the seed, on the lane's name and on the frame's number in its lane, and on nothing that happened before: the
 //! same seed, the same losses.
 //!
-//! Frames are numbered apart by [`Class`]: the kernel asks for neighbours and reports its multicast groups when it likes,
+//! Frames are numbered apart by `Class`: the kernel asks for neighbours and reports its multicast groups when it likes,
 //! and must not shift what becomes of the traffic.
 
 use std::{collections::BTreeMap, time::Duration};

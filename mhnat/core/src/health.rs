@@ -8,8 +8,8 @@
 //!  an answer ────► answered ┘                    └─► deadline: when to call `due` again, if nothing happens
 //! ```
 //!
-//! Each leg (an uplink in one family) has a [`detector::Phase`] for each of its targets, and perhaps a
-//! [`damping::Damper`]. Whoever calls compares the ailments with those that it has acted upon: like everything else
+//! Each leg (an uplink in one family) has a `detector::Phase` for each of its targets, and perhaps a
+//! `damping::Damper`. Whoever calls compares the ailments with those that it has acted upon: like everything else
 //! that leads to a change they are a level, and not an event.
 
 mod damping;
