@@ -142,7 +142,11 @@ impl Lane {
         if faults.reorder.hits(overtaken) && self.held.is_none() {
             let waiting = self.wait(frame);
             self.held = Some((due.saturating_add(PATIENCE), waiting));
-            return;
+            // Of two, one is overtaken.
+            if copies == 1 {
+                return;
+            }
+            return self.depart(now, due, frame, out);
         }
         for _ in 0..copies {
             self.depart(now, due, frame, out);

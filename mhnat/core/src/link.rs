@@ -272,10 +272,8 @@ impl Availability {
 pub fn lacking_gateway<'a>(model: &'a Model, links: &Links) -> Vec<(&'a UplinkName, Family)> {
     let broadcast = |uplink: &Uplink| links.get(&uplink.interface).is_some_and(|it| !it.point_to_point);
     model
-        .uplinks
-        .iter()
-        .filter(|uplink| broadcast(uplink))
-        .flat_map(|uplink| uplink.legs.iter().map(move |(family, leg)| (uplink, *family, leg)))
+        .legs()
+        .filter(|(uplink, _, _)| broadcast(uplink))
         // Without an address it is not usable anyway, and without a dynamic gateway neither.
         .filter(|(uplink, _, leg)| {
             leg.gateway.is_none() && !leg.addresses.is_empty() && !uplink.dynamic.gateway

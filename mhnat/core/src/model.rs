@@ -61,6 +61,13 @@ impl Model {
         self.uplinks.iter().find(|uplink| uplink.name == *name)
     }
 
+    /// Every uplink in every family that it has.
+    pub fn legs(&self) -> impl Iterator<Item = (&Uplink, Family, &Leg)> {
+        self.uplinks
+            .iter()
+            .flat_map(|uplink| uplink.legs.iter().map(move |(family, leg)| (uplink, *family, leg)))
+    }
+
     /// Whether an uplink shares its metric with another one that has a leg in this family.
     pub fn shares(&self, uplink: &Uplink, family: Family) -> bool {
         let same = |it: &&Uplink| it.metric == uplink.metric && it.legs.contains_key(&family);

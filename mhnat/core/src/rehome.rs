@@ -65,7 +65,7 @@ impl Sweep {
             FlowFate::Rehome => true,
             FlowFate::Drain(_) => drains.is_over_for_lost(&uplink.name, family),
         };
-        let lost = legs(model).filter(|(uplink, family, _)| {
+        let lost = model.legs().filter(|(uplink, family, _)| {
             leaves(uplink, *family)
                 && !now.usable(uplink, *family)
                 && model.uplinks.iter().any(|other| takes_any(other, *family, now))
@@ -90,11 +90,12 @@ impl Sweep {
             FlowFate::Rehome => !before.usable(uplink, family),
             FlowFate::Drain(_) => drains.is_over_for_back(&uplink.name, family),
         };
-        let back: Vec<(u32, Family)> = legs(model)
+        let back: Vec<(u32, Family)> = model
+            .legs()
             .filter(|(uplink, family, _)| now.usable(uplink, *family) && draws(uplink, *family))
             .filter_map(|(uplink, family, _)| Some((uplink.metric?, family)))
             .collect();
-        let stood_in = legs(model).filter(|(uplink, family, _)| {
+        let stood_in = model.legs().filter(|(uplink, family, _)| {
             uplink.metric.is_some_and(|own| back.iter().any(|(metric, of)| of == family && *metric < own))
         });
         let leaving = stood_in
@@ -107,7 +108,8 @@ impl Sweep {
     /// new PPP session. The kernel forgets some of these itself, but none on a point-to-point link, where it compares
     /// the peer's address (`masq_device_event()` in net/netfilter/nf_nat_masquerade.c).
     pub fn of_change(before: &Model, model: &Model, slots: &Slots, now: &Availability) -> Self {
-        let leaving = legs(model)
+        let leaving = model
+            .legs()
             .filter(|(uplink, family, leg)| leg.source == Source::Masquerade && now.usable(uplink, *family))
             .filter_map(|(uplink, family, leg)| {
                 let old = before.uplink(&uplink.name)?.legs.get(&family)?;
@@ -123,7 +125,8 @@ impl Sweep {
         if leaving.is_empty() {
             return Self::default();
         }
-        let own = [model, seen].into_iter().flat_map(legs).flat_map(|(_, _, leg)| leg.addresses.iter());
+        let own =
+            [model, seen].into_iter().flat_map(Model::legs).flat_map(|(_, _, leg)| leg.addresses.iter());
         let fixed = model.fan_outs.iter().filter(|it| it.uplink.is_some()).map(|it| &it.dummy);
         let bound = own.chain(fixed).copied().collect();
         let probes = [model, seen].into_iter().flat_map(probes).collect();
@@ -187,15 +190,8 @@ impl Sweep {
     }
 }
 
-fn legs(model: &Model) -> impl Iterator<Item = (&Uplink, Family, &Leg)> {
-    model
-        .uplinks
-        .iter()
-        .flat_map(|uplink| uplink.legs.iter().map(move |(family, leg)| (uplink, *family, leg)))
-}
-
 fn probes(model: &Model) -> impl Iterator<Item = (IpAddr, IpAddr)> {
-    legs(model).flat_map(|(uplink, family, leg)| {
+    model.legs().flat_map(|(uplink, family, leg)| {
         let targets = uplink.probe.iter().flat_map(|it| &it.targets).map(|it| it.address());
         let of_family = targets.filter(move |it| Family::of(*it) == family);
         of_family.flat_map(|target| leg.addresses.iter().map(move |own| (*own, target)))

@@ -6,9 +6,10 @@
 //! link comes back as another device, whose index it does not know. It never outlives this process: nobody would
 //! look after it. What it has written into the kernel stays there.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::future::pending;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -176,7 +177,7 @@ impl Conntrackd {
         if timeout(PATIENCE, running.child.wait()).await.is_err() {
             let _ = running.child.kill().await;
         }
-        for file in ["conf", "lock", "ctl"] {
+        for file in ["conf.new", "conf", "lock", "ctl"] {
             let _ = fs::remove_file(self.path(file));
         }
     }
@@ -189,18 +190,20 @@ impl Conntrackd {
     fn start(&self, with: &Wanted) -> io::Result<Child> {
         let (file, new) = (self.path("conf"), self.path("conf.new"));
         fault::point("write the file of conntrackd")?;
-        fs::write(&new, &with.file)?;
+        fs::remove_file(&new).or_else(absent_is_well)?;
+        let mut text = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        text.write_all(with.file.as_bytes())?;
+        drop(text);
         fs::rename(&new, &file)?;
         // One that was killed has left them, and it cannot live any more: it ends with whoever held this directory.
         for left in ["lock", "ctl"] {
-            match fs::remove_file(self.path(left)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            fs::remove_file(self.path(left)).or_else(absent_is_well)?;
         }
         let mut command = Command::new(&with.program);
         // What it has to say goes where our own words go.
         command.arg("-C").arg(&file).stdin(Stdio::null());
+        // Ctrl-C at the terminal is for us: we end it when our own work is done.
+        command.process_group(0);
         sys::ends_with_us(&mut command);
         fault::point("start conntrackd")?;
         command.spawn()
@@ -209,4 +212,8 @@ impl Conntrackd {
     fn path(&self, kind: &str) -> PathBuf {
         self.directory.join(format!("{NAME}.{kind}"))
     }
+}
+
+fn absent_is_well(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }

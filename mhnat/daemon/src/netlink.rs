@@ -75,11 +75,12 @@ pub(crate) fn ask(
     loop {
         datagram.clear();
         socket.recv(&mut datagram, 0)?;
+        let mut disturbed = false;
         for message in messages(&datagram) {
             let message = message?;
             if half(message, 6).unwrap_or_default() & NLM_F_DUMP_INTR != 0 {
-                finish(socket, &datagram)?;
-                return Err(io::ErrorKind::Interrupted.into());
+                disturbed = true;
+                break;
             }
             match kind_of(message) {
                 NLMSG_DONE => return Ok(()),
@@ -90,6 +91,10 @@ pub(crate) fn ask(
                 }
             }
         }
+        if disturbed {
+            finish(socket, &mut datagram)?;
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         if flags & DUMP == 0 {
             return Ok(());
         }
@@ -97,15 +102,14 @@ pub(crate) fn ask(
 }
 
 /// Reads the rest of a dump, which would be taken for the answer to the next request.
-fn finish(socket: &Socket, first: &[u8]) -> io::Result<()> {
-    let mut datagram = first.to_vec();
+fn finish(socket: &Socket, datagram: &mut Vec<u8>) -> io::Result<()> {
     loop {
         let last = |message: &[u8]| matches!(kind_of(message), NLMSG_DONE | NLMSG_ERROR);
-        if messages(&datagram).map_while(Result::ok).any(last) {
+        if messages(datagram).map_while(Result::ok).any(last) {
             return Ok(());
         }
         datagram.clear();
-        socket.recv(&mut datagram, 0)?;
+        socket.recv(datagram, 0)?;
     }
 }
 

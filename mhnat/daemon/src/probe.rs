@@ -20,6 +20,7 @@ use mhnat_core::model::Model;
 use mhnat_core::name::{IfName, UplinkName};
 use mhnat_core::slot::Slots;
 use nix::time::{ClockId, clock_gettime};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use self::flight::Flight;
@@ -111,6 +112,14 @@ impl Prober {
     /// again.
     pub(crate) async fn next(&mut self) {
         loop {
+            // What has come while nobody looked is known before anything counts as missed.
+            yield_now().await;
+            while let Poll::Ready((id, outcome)) =
+                poll_fn(|context| Poll::Ready(landed(&self.flights, context))).await
+            {
+                self.flights.remove(&id);
+                self.monitor.answered(id, outcome, now());
+            }
             let time = now();
             for question in self.monitor.due(time) {
                 self.ask(&question, time);

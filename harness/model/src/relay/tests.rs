@@ -134,6 +134,13 @@ fn an_overtaken_frame_leaves_behind_the_next_one_or_alone() {
 }
 
 #[test]
+fn of_a_frame_that_arrives_twice_one_copy_is_overtaken() {
+    let faults = Faults { reorder: Share::ALL, duplicate: Share::ALL, ..Faults::default() };
+    let left: Vec<u32> = run(1, &faults, 2).into_iter().map(|(_, frame)| frame).collect();
+    assert_eq!(left, [0, 1, 1, 0]);
+}
+
+#[test]
 fn one_bit_of_a_corrupt_frame_is_turned_behind_the_header() {
     let mut lane = Lane::new(1, super::ETHERNET);
     lane.set(Faults { corrupt: Share::ALL, ..Faults::default() });

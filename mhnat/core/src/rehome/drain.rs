@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::legs;
 use crate::family::Family;
 use crate::health::Moment;
 use crate::link::Availability;
@@ -32,7 +31,7 @@ impl Drains {
         now: Moment,
     ) -> bool {
         let (mut lost, mut back) = (BTreeMap::new(), BTreeMap::new());
-        for (uplink, family, _) in legs(model) {
+        for (uplink, family, _) in model.legs() {
             let key = (uplink.name.clone(), family);
             if !after.usable(uplink, family) {
                 if let FlowFate::Drain(time) = uplink.on_loss {

@@ -150,7 +150,7 @@ impl Service<'_, '_, '_> {
             self.log.health(prober.news());
             self.due = turn.again.map(|it| Instant::now() + it);
             self.tend().await;
-            if turn.changed && turn.transitions.is_empty() {
+            if turn.mended && turn.transitions.is_empty() {
                 let now = Instant::now();
                 changes.push_back(now);
                 changes.retain(|it| now.duration_since(*it) < PEACE);
@@ -222,7 +222,7 @@ impl Log<'_> {
     }
 
     fn turn(&mut self, turn: &Turn) {
-        let Turn { transitions, changed, forgotten, took, forgetting, again: _ } = turn;
+        let Turn { transitions, mended, forgotten, took, forgetting, again: _ } = turn;
         self.warned = None;
         for Transition { uplink, family, unusable } in transitions {
             match unusable {
@@ -230,7 +230,7 @@ impl Log<'_> {
                 Some(why) => self.line(&format!("uplink {uplink} does not carry {family}: {why}")),
             }
         }
-        if *changed {
+        if *mended {
             self.line(&format!("in force after {:.2} ms", took.as_secs_f64() * 1e3));
         }
         if *forgotten > 0 {

@@ -72,8 +72,8 @@ pub(crate) struct Transition {
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
     pub(crate) transitions: Vec<Transition>,
-    /// Whether anything was changed.
-    pub(crate) changed: bool,
+    /// Whether anything in the kernel was not as it should be.
+    pub(crate) mended: bool,
     /// Connections that begin anew.
     pub(crate) forgotten: u64,
     /// From the first look to the last change, without the look at what it did.
@@ -131,7 +131,7 @@ impl<'a> Keeper<'a> {
         prober.lead(&picture.model, &picture.slots);
         let commands = self.commands(&picture);
         let mut turn = Turn { transitions: self.transitions(&picture), ..Turn::default() };
-        turn.changed = self.lacks(&picture, &commands);
+        turn.mended = differs(&picture, &commands);
         self.mend(&picture, &commands, begun, events, &mut turn).await?;
         let Picture { model, availability, .. } = picture;
         self.last = Some(Last { model, availability });
@@ -149,22 +149,31 @@ impl<'a> Keeper<'a> {
     ) -> Result<(), Failure> {
         let (kernel, nft) = (self.kernel.clone(), self.nft);
         let change = Change { kernel: &kernel, nft, picture, commands, loading: Cell::new(false) };
-        let read = if turn.changed { Some(self.change(&change).await?) } else { None };
+        let lacking = turn.mended || !self.remembers(picture);
+        let read = if lacking { Some(self.change(&change).await?) } else { None };
         turn.took = begun.elapsed();
         let changed = Instant::now();
         // Only now is there another way. Nobody waits for what comes after it.
         let before = self.last.as_ref().map(|it| &it.availability);
         let over = self.drains.note(&picture.model, before, &picture.availability, now());
         let sweeps = self.sweeps(picture, over || !turn.transitions.is_empty());
-        self.drains.forget_returned();
-        let mut again = std::mem::take(&mut self.again);
-        for sweep in &mut again {
+        let mut all = std::mem::take(&mut self.again);
+        for sweep in &mut all {
             // An uplink that was lost may be back by now, and have connections that are right.
             sweep.hold(&picture.model, &picture.availability);
         }
-        for sweep in again.iter().chain(&sweeps).filter(|it| !it.is_empty()) {
-            turn.forgotten += Kernel::forget(sweep)?;
+        all.extend(sweeps.iter().cloned());
+        for sweep in all.iter().filter(|it| !it.is_empty()) {
+            match Kernel::forget(sweep) {
+                Ok(forgotten) => turn.forgotten += forgotten,
+                Err(error) => {
+                    // Looked for once more, whatever the links are then.
+                    self.again = all;
+                    return Err(error.into());
+                }
+            }
         }
+        self.drains.forget_returned();
         turn.forgetting = changed.elapsed();
         let more = !sweeps.is_empty();
         self.again = sweeps;
@@ -172,7 +181,7 @@ impl<'a> Keeper<'a> {
             self.confirm(&change, read, events).await?;
         }
         let drained = self.drains.deadline().map(|it| it.since(now()));
-        turn.again = if more || (turn.changed && self.loaded.is_none()) { Some(AGAIN) } else { drained };
+        turn.again = if more || (lacking && self.loaded.is_none()) { Some(AGAIN) } else { drained };
         Ok(())
     }
 
@@ -187,20 +196,14 @@ impl<'a> Keeper<'a> {
         elements.unwrap_or_else(|| replacement(&picture.tables, &desired.ruleset_text()))
     }
 
-    /// Whether anything is not as it should be, or not remembered.
-    fn lacks(&self, picture: &Picture, commands: &str) -> bool {
-        let Picture { pairs, sysctls, routing, slots, .. } = picture;
-        let remembered = self
-            .state
-            .applied
-            .as_ref()
-            .is_some_and(|it| it.config == self.config && it.health == self.health);
-        !commands.is_empty()
-            || !remembered
-            || self.state.slots != *slots
-            || *routing != picture.wanted()
-            || !(pairs.first.is_empty() && pairs.last.is_empty())
-            || !(sysctls.open.is_empty() && sysctls.forward.is_empty() && sysctls.obsolete.is_empty())
+    /// Whether what is on disk says what there should be.
+    fn remembers(&self, picture: &Picture) -> bool {
+        self.state.slots == picture.slots
+            && self
+                .state
+                .applied
+                .as_ref()
+                .is_some_and(|it| it.config == self.config && it.health == self.health)
     }
 
     /// Does what is lacking.
@@ -261,11 +264,7 @@ impl<'a> Keeper<'a> {
         let why = |name: &UplinkName, family: Family| {
             picture.availability.unusable().find(|it| it.0 == name && it.1 == family).map(|it| it.2)
         };
-        let legs = picture
-            .model
-            .uplinks
-            .iter()
-            .flat_map(|uplink| uplink.legs.keys().map(move |family| (uplink, *family)));
+        let legs = picture.model.legs().map(|(uplink, family, _)| (uplink, family));
         legs.filter(|(uplink, family)| {
             let before = self.last.as_ref().map(|it| it.availability.usable(uplink, *family));
             before != Some(picture.availability.usable(uplink, *family))
@@ -294,4 +293,13 @@ impl<'a> Keeper<'a> {
         sweeps.retain(|it| !it.is_empty());
         sweeps
     }
+}
+
+/// Whether anything in the kernel is not as it should be.
+fn differs(picture: &Picture, commands: &str) -> bool {
+    let Picture { pairs, sysctls, routing, .. } = picture;
+    !commands.is_empty()
+        || *routing != picture.wanted()
+        || !(pairs.first.is_empty() && pairs.last.is_empty())
+        || !(sysctls.open.is_empty() && sysctls.forward.is_empty() && sysctls.obsolete.is_empty())
 }

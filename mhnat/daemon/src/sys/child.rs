@@ -4,8 +4,8 @@ use std::io;
 
 use tokio::process::Command;
 
-/// Has the kernel kill the child when the calling thread ends, however it does. The thread is the one that lives as
-/// long as the process: there is no other that starts children.
+/// Has the kernel kill the child when the calling thread ends, however it does. The thread has to be the one that lives as
+/// long as the process: one started from another ends with that.
 pub(crate) fn ends_with_us(command: &mut Command) {
     let parent = std::process::id();
     let before_exec = move || {

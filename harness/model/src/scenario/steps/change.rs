@@ -14,6 +14,9 @@ use super::{
 };
 use crate::diagnostic::{Diagnostic, listed};
 
+/// Breaks that a step may have: an hour of them, one each ten milliseconds.
+pub(super) const MOST_BREAKS: u32 = 360_000;
+
 /// What happens to an interface.
 pub(super) fn change(
     change: &raw::LinkChange,
@@ -100,8 +103,9 @@ pub(super) fn repeat(
             .hint(format!("it is said of {}", listed(words.map(|word| format!("`{word}`")), "or"))),
         );
     }
-    if let Some(times) = times.as_ref().filter(|times| times.value == 0) {
-        findings.push(Diagnostic::new(&times.span, "nothing happens no times", "expected 1 or more"));
+    if let Some(times) = times.as_ref().filter(|times| !(1..=MOST_BREAKS).contains(&times.value)) {
+        let message = format!("{} times are not possible", times.value);
+        findings.push(Diagnostic::new(&times.span, message, format!("expected 1 to {MOST_BREAKS}")));
     }
     let lasting = words::duration(lasting, findings);
     let pause = match pause {

@@ -13,13 +13,10 @@ use super::{
         spanned::At,
         words,
     },
-    change::{own, positive, silence, undoes},
+    change::{MOST_BREAKS, own, positive, silence, undoes},
     links::{End, Links, link_of},
 };
 use crate::{diagnostic::Diagnostic, topology::Topology};
-
-/// Breaks that a step may have: an hour of them, one each ten milliseconds.
-const MOST_BREAKS: u32 = 360_000;
 
 pub(super) fn flap(
     at: &At<raw::Flap>,
