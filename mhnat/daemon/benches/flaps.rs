@@ -128,12 +128,17 @@ impl Gateway {
         let traffic = if connections > 0 { Some(Traffic::new(self.uplinks, connections)?) } else { None };
         let (mut inside, mut outside, mut forgotten) = (Times::default(), Times::default(), Times::default());
         for flap in 0..flaps {
-            let uplink = flap % self.uplinks;
+            // The loop acts upon the preferred one only.
+            let uplink = if ours { flap % self.uplinks } else { 0 };
             if let Some(traffic) = &traffic {
                 traffic.renew(uplink)?;
             }
             for state in ["down", "up"] {
                 thread::sleep(PAUSE);
+                if !ours {
+                    // At another moment between two looks each time.
+                    thread::sleep(Duration::from_millis(u64::from(flap) * 1_700 % 5_000));
+                }
                 listener.drain()?;
                 daemon.drain();
                 let begun = Instant::now();
