@@ -4,7 +4,7 @@
 use std::io;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::{AsyncSocket as _, Socket, SocketAddr, TokioSocket};
 
 /// Bytes of `struct nlmsghdr`.
 pub(crate) const HEADER: usize = 16;
@@ -33,6 +33,19 @@ pub(crate) fn netfilter() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+/// `NFNLGRP_NFTABLES` (linux/netfilter/nfnetlink.h): what becomes of nft's tables.
+pub(crate) const NFT_GROUP: u32 = 7;
+
+/// A socket that hears what the kernel tells these groups from now on.
+pub(crate) fn subscribe(protocol: isize, groups: &[u32]) -> io::Result<TokioSocket> {
+    let mut socket = TokioSocket::new(protocol)?;
+    socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
+    for group in groups {
+        socket.socket_mut().add_membership(*group)?;
+    }
     Ok(socket)
 }
 

@@ -167,7 +167,7 @@ impl<'a> Keeper<'a> {
             match Kernel::forget(sweep) {
                 Ok(forgotten) => turn.forgotten += forgotten,
                 Err(error) => {
-                    // Looked for once more, whatever the links are then.
+                    // Looked for at the next turn, as far as the links are still so.
                     self.again = all;
                     return Err(error.into());
                 }

@@ -10,11 +10,11 @@ use std::task::{Context, Poll};
 
 use mhnat_core::routing::PROTOCOL;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
-use netlink_sys::{AsyncSocket as _, SocketAddr, TokioSocket};
+use netlink_sys::{AsyncSocket as _, TokioSocket};
 use nix::sys::socket::MsgFlags;
 
 use super::KernelError;
-use crate::netlink::{HEADER, kind_of, messages};
+use crate::netlink::{HEADER, NFT_GROUP, kind_of, messages, subscribe};
 use crate::nft::is_about_ours;
 
 /// Groups of rtnetlink (linux/rtnetlink.h): links, addresses, routes, rules and settings of both families. Of settings
@@ -30,8 +30,6 @@ const ROUTE_GROUPS: [u32; 9] = [
     24, // RTNLGRP_IPV4_NETCONF
     25, // RTNLGRP_IPV6_NETCONF
 ];
-/// `NFNLGRP_NFTABLES` (linux/netfilter/nfnetlink.h).
-const NFT_GROUP: u32 = 7;
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -103,12 +101,7 @@ struct Subscription {
 
 impl Subscription {
     fn open(protocol: isize, groups: &[u32], counts: fn(&[u8]) -> bool) -> io::Result<Self> {
-        let mut socket = TokioSocket::new(protocol)?;
-        socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
-        for group in groups {
-            socket.socket_mut().add_membership(*group)?;
-        }
-        Ok(Self { socket, counts })
+        Ok(Self { socket: subscribe(protocol, groups)?, counts })
     }
 
     /// Reads one datagram when there is one, and says whether it counts.

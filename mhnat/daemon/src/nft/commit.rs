@@ -7,15 +7,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::pin::Pin;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use netlink_sys::{AsyncSocket as _, SocketAddr, TokioSocket};
+use netlink_sys::{AsyncSocket as _, TokioSocket};
 
 use super::NftError;
 use super::tables::committed_by;
 use crate::fault;
-use crate::netlink::messages;
-
-/// `NFNLGRP_NFTABLES` (linux/netfilter/nfnetlink.h).
-const GROUP: u32 = 7;
+use crate::netlink::{NFT_GROUP, messages, subscribe};
 
 /// Bytes of commands up to which it pays to be told: every object that a transaction changes is told as well.
 const FEW: usize = 64 << 10;
@@ -35,10 +32,7 @@ impl Commits {
         if commands.len() > FEW || !known() {
             return None;
         }
-        let mut socket = TokioSocket::new(NETLINK_NETFILTER).ok()?;
-        socket.socket_mut().bind(&SocketAddr::new(0, 0)).ok()?;
-        socket.socket_mut().add_membership(GROUP).ok()?;
-        Some(Self(socket))
+        subscribe(NETLINK_NETFILTER, &[NFT_GROUP]).ok().map(Self)
     }
 
     /// Returns when this process has committed a transaction; never, if that cannot be told any more.
