@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use self::connections::Memory;
+use crate::converge::Routing;
 use crate::device::VethPair;
 use crate::family::Family;
 use crate::link::Availability;
@@ -49,6 +50,16 @@ impl Desired {
     /// The tables that are not empty, in the order of loading.
     pub fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
         [&self.ruleset, &self.bridge].into_iter().filter(|it| !it.is_empty())
+    }
+
+    /// Its policy rules and routes.
+    pub fn routing(&self) -> Routing {
+        Routing { rules: self.rules.clone(), routes: self.routes.clone() }
+    }
+
+    /// What turns the tables of `present` into these, if they differ in elements only: see [`Ruleset::update`].
+    pub fn update(&self, present: &Self) -> Option<String> {
+        Some(self.ruleset.update(&present.ruleset)? + &self.bridge.update(&present.bridge)?)
     }
 
     /// What stands in our tables once all is loaded.

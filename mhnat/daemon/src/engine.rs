@@ -12,6 +12,7 @@ mod observe;
 mod restore;
 mod status;
 mod supervisor;
+mod sweeping;
 
 use std::collections::BTreeSet;
 
@@ -28,6 +29,7 @@ pub(crate) use self::observe::compare;
 pub(crate) use self::restore::roll_back;
 pub(crate) use self::status::{Status, UplinkStatus, status};
 pub(crate) use self::supervisor::{SUBCOMMAND, Watch, alive, boot_time};
+pub(crate) use self::sweeping::Swept;
 use crate::failure::{Exit, Failure, with_causes};
 use crate::kernel::{Devices, Kernel, KernelError, OnError};
 use crate::sysctl::SysctlError;

@@ -34,7 +34,7 @@ use thiserror::Error;
 
 pub(crate) use self::events::Events;
 pub(crate) use self::flows::flows;
-pub(crate) use self::links::Counters;
+pub(crate) use self::links::{Counters, LinkNews};
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
 use crate::sysctl::SysctlError;

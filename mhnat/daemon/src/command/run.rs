@@ -12,7 +12,7 @@ use super::check::count;
 use super::config::{self, Loaded};
 use super::confirm;
 use crate::conntrackd::{Conntrackd, Tended};
-use crate::engine::{self, AGAIN, Keeper, Transition, Turn};
+use crate::engine::{self, AGAIN, Keeper, Swept, Transition, Turn};
 use crate::failure::{Exit, Failure};
 use crate::kernel::Events;
 use crate::nft::{Choice, Nft};
@@ -56,7 +56,7 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
     let mut prober = Prober::new(applied.map(|it| it.health.clone()).unwrap_or_default());
     let mut keeper = Keeper::new(model, config, state, &dir, &nft)?;
     // The first time, whatever is wrong ends the program: somebody is there to read it.
-    let turn = keeper.turn(&watch.events, &mut prober).await?;
+    let turn = keeper.turn(&[], &watch.events, &mut prober).await?;
     log.turn(&turn);
     log.health(prober.news());
     notify.ready("keeping it so");
@@ -125,6 +125,7 @@ impl Service<'_, '_, '_> {
         let mut changes: VecDeque<Instant> = VecDeque::new();
         loop {
             let due = self.due;
+            let mut news = Vec::new();
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
@@ -132,10 +133,19 @@ impl Service<'_, '_, '_> {
                 () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {}
                 () = prober.next() => {}
                 ended = self.conntrackd.happened() => if let Some(how) = ended { self.log.ended(&how) },
-                happened = events.next() => if happened.tables { self.keeper.doubt() },
+                swept = self.keeper.swept() => {
+                    self.swept(swept);
+                    continue;
+                }
+                happened = events.next() => {
+                    news = happened.links;
+                    if happened.tables {
+                        self.keeper.doubt();
+                    }
+                }
             }
             self.due = None;
-            let turn = match self.keeper.turn(events, prober).await {
+            let turn = match self.keeper.turn(&news, events, prober).await {
                 Ok(turn) => turn,
                 Err(failure) => {
                     self.log.failed(&failure, retry);
@@ -160,6 +170,21 @@ impl Service<'_, '_, '_> {
                 }
             }
         }
+    }
+
+    /// Connections are gone, and are looked for once more.
+    fn swept(&mut self, swept: Result<Swept, Failure>) {
+        let again = match swept {
+            Ok(swept) => {
+                self.log.swept(swept);
+                self.keeper.sweep_due()
+            }
+            Err(failure) => {
+                self.log.failed(&failure, RETRY.1);
+                Some(RETRY.1)
+            }
+        };
+        self.due = self.due.into_iter().chain(again.map(|it| Instant::now() + it)).min();
     }
 
     /// What shares connections runs behind the state that it needs.
@@ -222,7 +247,7 @@ impl Log<'_> {
     }
 
     fn turn(&mut self, turn: &Turn) {
-        let Turn { transitions, mended, forgotten, took, forgetting, again: _ } = turn;
+        let Turn { transitions, mended, took, again: _ } = turn;
         self.warned = None;
         for Transition { uplink, family, unusable } in transitions {
             match unusable {
@@ -233,10 +258,13 @@ impl Log<'_> {
         if *mended {
             self.line(&format!("in force after {:.2} ms", took.as_secs_f64() * 1e3));
         }
-        if *forgotten > 0 {
-            let number = usize::try_from(*forgotten).unwrap_or(usize::MAX);
+    }
+
+    fn swept(&mut self, Swept { forgotten, took }: Swept) {
+        if forgotten > 0 {
+            let number = usize::try_from(forgotten).unwrap_or(usize::MAX);
             let verb = if number == 1 { "begins" } else { "begin" };
-            let took = forgetting.as_secs_f64() * 1e3;
+            let took = took.as_secs_f64() * 1e3;
             self.line(&format!("{} {verb} anew after {took:.2} ms", count(number, "connection")));
         }
     }

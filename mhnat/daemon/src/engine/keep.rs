@@ -4,27 +4,36 @@
 //! differs from what they should be is mended. So events may be lost, come in any order, or be our own. What is known
 //! beforehand is what our tables hold, so that a change of state costs the elements that differ and not a reload; as
 //! soon as anybody else touches them they are loaded anew.
+//!
+//! A look takes the longer the more there is. So what follows from an event about a link is done before it, as if
+//! nothing else had changed; the look comes behind it all the same.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use mhnat_core::converge;
+use mhnat_core::desired::desired;
+use mhnat_core::device;
 use mhnat_core::family::Family;
 use mhnat_core::health::Ailments;
-use mhnat_core::link::{Availability, Unusable};
+use mhnat_core::link::Unusable;
 use mhnat_core::model::Model;
 use mhnat_core::name::UplinkName;
-use mhnat_core::nft::{Inventories, Ruleset, replacement};
+use mhnat_core::nft::replacement;
 use mhnat_core::rehome::{Drains, Sweep};
+use mhnat_core::sysctl::SysctlPlan;
 
 use super::change::{Change, ReadBack};
-use super::observe::{Picture, links};
+use super::execute_all;
+use super::observe::{Picture, judge, links};
+use super::sweeping::{Sweeping, Swept};
 use crate::failure::Failure;
-use crate::kernel::{Events, Kernel};
+use crate::kernel::{Events, Kernel, LinkNews};
 use crate::nft::{Loader, Nft};
 use crate::probe::{Prober, now};
 use crate::state::{Applied, Config, State, StateDir};
 
-/// When connections are looked for once more.
+/// When it is looked once more after something was loaded of which it is not sure that it stayed alone.
 pub(crate) const AGAIN: Duration = Duration::from_millis(20);
 
 /// What is kept right, and what is known of it.
@@ -35,28 +44,17 @@ pub(crate) struct Keeper<'a> {
     model: Model,
     config: Config,
     state: State,
-    /// What our tables hold; nothing while that is in doubt.
-    loaded: Option<Loaded>,
     /// How it was at the last turn.
-    last: Option<Last>,
-    /// What was looked for among the connections, and is once more: one may have been on its way when the state changed.
-    again: Vec<Sweep>,
+    last: Option<Picture>,
+    /// The generation of the kernel's tables at which ours hold what the last turn wanted; nothing while that is in
+    /// doubt.
+    loaded: Option<u32>,
+    /// Connections on their way out.
+    sweeping: Sweeping,
     /// Which connections may stay for a time.
     drains: Drains,
     /// What speaks against legs whose links are well.
     health: Ailments,
-}
-
-struct Loaded {
-    ruleset: Ruleset,
-    bridge: Ruleset,
-    inventories: Inventories,
-}
-
-struct Last {
-    /// With the addresses that dynamic uplinks had.
-    model: Model,
-    availability: Availability,
 }
 
 /// One leg of an uplink can carry packets, or cannot any more.
@@ -74,12 +72,8 @@ pub(crate) struct Turn {
     pub(crate) transitions: Vec<Transition>,
     /// Whether anything in the kernel was not as it should be.
     pub(crate) mended: bool,
-    /// Connections that begin anew.
-    pub(crate) forgotten: u64,
-    /// From the first look to the last change, without the look at what it did.
+    /// From its beginning to the last change, without the look at what it did.
     pub(crate) took: Duration,
-    /// What it took to find those connections and to forget them.
-    pub(crate) forgetting: Duration,
     /// When another turn is due even if nothing happens.
     pub(crate) again: Option<Duration>,
 }
@@ -93,20 +87,18 @@ impl<'a> Keeper<'a> {
         dir: &'a StateDir,
         nft: &'a Nft,
     ) -> Result<Self, Failure> {
-        let state = state.map_or_else(State::new, Ok)?;
-        let (kernel, again, health) = (Kernel::open()?, Vec::new(), Ailments::default());
         Ok(Self {
             dir,
             nft,
-            kernel,
+            kernel: Kernel::open()?,
             model,
             config,
-            state,
-            loaded: None,
+            state: state.map_or_else(State::new, Ok)?,
             last: None,
-            again,
+            loaded: None,
+            sweeping: Sweeping::default(),
             drains: Drains::default(),
-            health,
+            health: Ailments::default(),
         })
     }
 
@@ -121,79 +113,129 @@ impl<'a> Keeper<'a> {
         self.loaded = None;
     }
 
-    /// Looks, and mends.
-    pub(crate) async fn turn(&mut self, events: &Events, prober: &mut Prober) -> Result<Turn, Failure> {
+    /// Waits until connections have been forgotten; for ever, while none are on their way out.
+    pub(crate) async fn swept(&mut self) -> Result<Swept, Failure> {
+        self.sweeping.next().await
+    }
+
+    /// When connections are to be looked for once more, by a turn.
+    pub(crate) fn sweep_due(&self) -> Option<Duration> {
+        self.sweeping.due()
+    }
+
+    /// Looks, and mends. What follows from the news is done before.
+    pub(crate) async fn turn(
+        &mut self,
+        news: &[LinkNews],
+        events: &Events,
+        prober: &mut Prober,
+    ) -> Result<Turn, Failure> {
         let begun = Instant::now();
+        let mut turn = Turn::default();
+        if let Some(picture) = self.forestall(news, events, prober).await {
+            turn.took = begun.elapsed();
+            turn.mended = true;
+            self.follow(picture, &mut turn);
+        }
         let (devices, model, links) = links(&self.model, &self.kernel).await?;
         let seen = prober.judge(&model, links);
         self.health = prober.ailments().clone();
-        let picture = Picture::take((devices, model, seen), Some(&self.state), &self.kernel).await?;
+        let known = self.last.as_ref().map(|it| &it.desired).zip(self.loaded);
+        let picture = Picture::take((devices, model, seen), Some(&self.state), known, &self.kernel).await?;
         prober.lead(&picture.model, &picture.slots);
         let commands = self.commands(&picture);
-        let mut turn = Turn { transitions: self.transitions(&picture), ..Turn::default() };
-        turn.mended = differs(&picture, &commands);
-        self.mend(&picture, &commands, begun, events, &mut turn).await?;
-        let Picture { model, availability, .. } = picture;
-        self.last = Some(Last { model, availability });
+        if differs(&picture, &commands) {
+            turn.mended = true;
+            self.mend(&picture, &commands, events).await?;
+            turn.took = begun.elapsed();
+        }
+        if turn.mended || !self.remembers(&picture) {
+            self.remember(&picture)?;
+        }
+        self.follow(picture, &mut turn);
+        let unsure = (turn.mended && self.loaded.is_none()).then_some(AGAIN);
+        let drained = self.drains.deadline().map(|it| it.since(now()));
+        turn.again = [unsure, self.sweeping.due(), drained].into_iter().flatten().min();
         Ok(turn)
     }
 
-    /// Does what is to be done, in the order in which nothing is misled.
-    async fn mend(
+    /// Does what follows from the news, where that is elements, rules and routes and nothing else, and gives how it is
+    /// then. Whatever fails is left to the look that comes behind it: with a device, the kernel has taken its routes
+    /// away already.
+    async fn forestall(
         &mut self,
-        picture: &Picture,
-        commands: &str,
-        begun: Instant,
+        news: &[LinkNews],
         events: &Events,
-        turn: &mut Turn,
-    ) -> Result<(), Failure> {
+        prober: &mut Prober,
+    ) -> Option<Picture> {
+        let (last, generation) = (self.last.as_ref()?, self.loaded?);
+        let mut devices = last.devices.clone();
+        if !devices.hear(news) {
+            return None;
+        }
+        let (model, links) = judge(&self.model, &devices);
+        let availability = prober.judge(&model, links);
+        self.health = prober.ailments().clone();
+        let desired = desired(&model, &last.slots, &availability);
+        let present = &last.desired;
+        let commands = desired.update(present)?;
+        let (before, wanted) = (present.routing(), desired.routing());
+        let elsewhere = desired.devices != present.devices || desired.sysctls != present.sysctls;
+        if elsewhere || (commands.is_empty() && before == wanted) || Nft::generation().ok()? != generation {
+            return None;
+        }
+        let steps = converge::steps(&before, &wanted);
+        execute_all(&steps.before_ruleset, &devices);
+        self.loaded = None;
+        self.nft.load(&commands).await.ok()?;
+        execute_all(&steps.after_ruleset, &devices);
+        let last = self.last.as_ref()?;
+        let picture = Picture {
+            model,
+            devices,
+            availability,
+            tables: desired.inventories(),
+            generation,
+            routing: wanted,
+            slots: last.slots.clone(),
+            desired,
+            present: last.present.clone(),
+            pairs: device::Steps::default(),
+            values: last.values.clone(),
+            sysctls: SysctlPlan::default(),
+        };
+        self.loaded = if commands.is_empty() { Some(generation) } else { alone(generation, events).ok()? };
+        Some(picture)
+    }
+
+    /// Does what is lacking, in the order in which nothing is misled, and looks at what was done.
+    async fn mend(&mut self, picture: &Picture, commands: &str, events: &Events) -> Result<(), Failure> {
         let (kernel, nft) = (self.kernel.clone(), self.nft);
         let change = Change { kernel: &kernel, nft, picture, commands, loading: Cell::new(false) };
-        let lacking = turn.mended || !self.remembers(picture);
-        let read = if lacking { Some(self.change(&change).await?) } else { None };
-        turn.took = begun.elapsed();
-        let changed = Instant::now();
-        // Only now is there another way. Nobody waits for what comes after it.
+        let loaded = self.loaded.take();
+        let read = self.change(&change).await?;
+        change.verify(read).await?.end().await?;
+        self.loaded = if commands.is_empty() { loaded } else { alone(picture.generation, events)? };
+        Ok(())
+    }
+
+    /// What the new picture means for connections: only now is there another way.
+    fn follow(&mut self, picture: Picture, turn: &mut Turn) {
+        let transitions = self.transitions(&picture);
         let before = self.last.as_ref().map(|it| &it.availability);
         let over = self.drains.note(&picture.model, before, &picture.availability, now());
-        let sweeps = self.sweeps(picture, over || !turn.transitions.is_empty());
-        let mut all = std::mem::take(&mut self.again);
-        for sweep in &mut all {
-            // An uplink that was lost may be back by now, and have connections that are right.
-            sweep.hold(&picture.model, &picture.availability);
-        }
-        all.extend(sweeps.iter().cloned());
-        for sweep in all.iter().filter(|it| !it.is_empty()) {
-            match Kernel::forget(sweep) {
-                Ok(forgotten) => turn.forgotten += forgotten,
-                Err(error) => {
-                    // Looked for at the next turn, as far as the links are still so.
-                    self.again = all;
-                    return Err(error.into());
-                }
-            }
-        }
+        let sweeps = self.sweeps(&picture, over || !transitions.is_empty());
         self.drains.forget_returned();
-        turn.forgetting = changed.elapsed();
-        let more = !sweeps.is_empty();
-        self.again = sweeps;
-        if let Some(read) = read {
-            self.confirm(&change, read, events).await?;
-        }
-        let drained = self.drains.deadline().map(|it| it.since(now()));
-        turn.again = if more || (lacking && self.loaded.is_none()) { Some(AGAIN) } else { drained };
-        Ok(())
+        self.sweeping.begin(sweeps, &picture.model, &picture.availability);
+        turn.transitions.extend(transitions);
+        self.last = Some(picture);
     }
 
     /// What turns our tables into what they should be, as little as is known to be enough.
     fn commands(&self, picture: &Picture) -> String {
-        let desired = &picture.desired;
-        let known = self.loaded.as_ref().filter(|it| it.inventories == picture.tables);
-        let elements = known.and_then(|it| {
-            let ruleset = desired.ruleset.update(&it.ruleset)?;
-            Some(ruleset + &desired.bridge.update(&it.bridge)?)
-        });
-        elements.unwrap_or_else(|| replacement(&picture.tables, &desired.ruleset_text()))
+        let known = self.last.as_ref().filter(|_| self.loaded == Some(picture.generation));
+        let elements = known.and_then(|it| picture.desired.update(&it.desired));
+        elements.unwrap_or_else(|| replacement(&picture.tables, &picture.desired.ruleset_text()))
     }
 
     /// Whether what is on disk says what there should be.
@@ -210,51 +252,30 @@ impl<'a> Keeper<'a> {
     async fn change<'c>(&mut self, change: &Change<'c>) -> Result<ReadBack<'c>, Failure> {
         let Picture { sysctls, slots, .. } = change.picture;
         // What `down` needs is on disk before it is needed. A flap needs nothing that is not there already.
-        let mut next = self.state.clone();
-        next.kept.extend(sysctls.keep.clone());
-        if next.slots != *slots {
-            (next.slots, next.applied) = (slots.clone(), None);
-        }
-        if next != self.state {
+        let new = sysctls.keep.iter().any(|(key, value)| self.state.kept.get(key) != Some(value));
+        if new || self.state.slots != *slots {
+            let mut next = self.state.clone();
+            next.kept.extend(sysctls.keep.clone());
+            if next.slots != *slots {
+                (next.slots, next.applied) = (slots.clone(), None);
+            }
             self.dir.write(&next)?;
             self.state = next;
         }
-        let outcome = change.forward(Loader::later(), &self.state.kept, || ()).await;
-        if outcome.is_err() {
-            self.loaded = None;
-        }
-        outcome
+        change.forward(Loader::later(), &self.state.kept, || ()).await
     }
 
-    /// Looks at what was done, and remembers it.
-    async fn confirm<'c>(
-        &mut self,
-        change: &Change<'c>,
-        read: ReadBack<'c>,
-        events: &Events,
-    ) -> Result<(), Failure> {
-        let Picture { generation, sysctls, desired, .. } = change.picture;
-        let loaded = self.loaded.take();
-        change.verify(read).await?.end().await?;
-        self.loaded = if change.commands.is_empty() {
-            loaded
-        } else {
-            // What has come by now tells of our own change, as long as it is the only one.
-            let ours = Nft::generation()?;
-            events.forget_tables();
-            let alone = ours == generation.wrapping_add(1) && Nft::generation()? == ours;
-            alone.then(|| Loaded {
-                ruleset: desired.ruleset.clone(),
-                bridge: desired.bridge.clone(),
-                inventories: desired.inventories(),
-            })
-        };
+    /// Writes down what is in force.
+    fn remember(&mut self, picture: &Picture) -> Result<(), Failure> {
+        let Picture { sysctls, desired, .. } = picture;
+        self.state.slots.clone_from(&picture.slots);
+        self.state.kept.extend(sysctls.keep.clone());
         self.state.kept.retain(|key, _| !sysctls.obsolete.contains(key));
         self.state.applied = Some(Applied {
             config: self.config.clone(),
             ruleset: desired.ruleset_text(),
             devices: desired.devices.clone(),
-            routing: change.picture.wanted(),
+            routing: picture.wanted(),
             health: self.health.clone(),
         });
         Ok(self.dir.write(&self.state)?)
@@ -293,6 +314,15 @@ impl<'a> Keeper<'a> {
         sweeps.retain(|it| !it.is_empty());
         sweeps
     }
+}
+
+/// The generation of the kernel's tables after our own change, if it was the only one since this. What has come by now
+/// tells of it.
+fn alone(before: u32, events: &Events) -> Result<Option<u32>, Failure> {
+    let ours = Nft::generation()?;
+    events.forget_tables();
+    let alone = ours == before.wrapping_add(1) && Nft::generation()? == ours;
+    Ok(alone.then_some(ours))
 }
 
 /// Whether anything in the kernel is not as it should be.

@@ -48,16 +48,21 @@ pub(super) struct Picture {
 
 impl Picture {
     pub(super) fn wanted(&self) -> Routing {
-        Routing { rules: self.desired.rules.clone(), routes: self.desired.routes.clone() }
+        self.desired.routing()
     }
 
-    /// Of what the links are now, taken by [`links`].
+    /// Of what the links are now, taken by [`links`]. `known` is what the tables hold for as long as their generation is
+    /// this one, where that is known.
     pub(super) async fn take(
         (devices, model, availability): (Devices, Model, Availability),
         state: Option<&State>,
+        known: Option<(&Desired, u32)>,
         kernel: &Kernel,
     ) -> Result<Self, Failure> {
-        let (tables, generation) = Nft::inventories_at()?;
+        let (tables, generation) = match known {
+            Some((desired, then)) if Nft::generation()? == then => (desired.inventories(), then),
+            _ => Nft::inventories_at()?,
+        };
         let around = Surroundings {
             interfaces: devices.names.clone(),
             advertised: kernel.advertised(&devices).await?,
@@ -122,7 +127,7 @@ pub(super) async fn observe(
     kernel: &Kernel,
     nft: &Nft,
 ) -> Result<Prospect, Failure> {
-    let picture = Picture::take(settled(model, kernel).await?, state.as_ref(), kernel).await?;
+    let picture = Picture::take(settled(model, kernel).await?, state.as_ref(), None, kernel).await?;
     let applied = state.as_ref().and_then(|state| state.applied.as_ref()).map(|it| it.ruleset.clone());
     let (ruleset, altered) = match applied {
         text if picture.tables.is_empty() => (None, text.is_some_and(|text| !text.is_empty())),
@@ -159,9 +164,15 @@ pub(super) async fn links(model: &Model, kernel: &Kernel) -> Result<(Devices, Mo
     let mut devices = kernel.devices().await?;
     let asking = model.uplinks.iter().filter(|uplink| uplink.dynamic.gateway);
     kernel.learn(&mut devices, asking.map(|uplink| &uplink.interface)).await?;
+    let (model, availability) = judge(model, &devices);
+    Ok((devices, model, availability))
+}
+
+/// What follows from these devices.
+pub(super) fn judge(model: &Model, devices: &Devices) -> (Model, Availability) {
     let model = resolve(model, &devices.links, &Kernel::families());
     let availability = Availability::observe(&model, &devices.links);
-    Ok((devices, model, availability))
+    (model, availability)
 }
 
 /// What an apply of this model would change.

@@ -1,8 +1,9 @@
 //! What the kernel tells of its own accord: that links, addresses, rules, routes or nft tables have changed
 //! (rtnetlink(7); linux/netfilter/nf_tables.h).
 //!
-//! An event says that it is time to look again, and nothing else: one that is lost in a full socket buffer says the
-//! same. So little of it is read, only what tells that it cannot concern us.
+//! An event says that it is time to look again, and no more is built upon it: one that is lost in a full socket buffer
+//! says the same. So little of it is read: what tells that it cannot concern us, and how a link is, so that what follows
+//! from that need not wait for the look.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,6 +15,7 @@ use netlink_sys::{AsyncSocket as _, TokioSocket};
 use nix::sys::socket::MsgFlags;
 
 use super::KernelError;
+use super::links::{LinkNews, news};
 use crate::netlink::{HEADER, NFT_GROUP, kind_of, messages, subscribe};
 use crate::nft::is_about_ours;
 
@@ -38,12 +40,25 @@ const RTM_DELROUTE: u16 = 25;
 const DATAGRAM: usize = 32 << 10;
 
 /// What has happened since it was asked last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Happened {
     /// Something about links, addresses, rules or routes that may concern us.
-    pub(crate) network: bool,
+    network: bool,
     /// Something in a table of ours, by whomever.
     pub(crate) tables: bool,
+    /// How links have become, in the order of events.
+    pub(crate) links: Vec<LinkNews>,
+}
+
+impl Happened {
+    fn of_network(&mut self, message: &[u8]) {
+        self.network |= may_concern_us(message);
+        self.links.extend(news(message));
+    }
+
+    fn of_tables(&mut self, message: &[u8]) {
+        self.tables |= is_about_ours(message);
+    }
 }
 
 /// Both subscriptions, for the network namespace of the process.
@@ -55,86 +70,89 @@ pub(crate) struct Events {
 impl Events {
     /// From now on, nothing is missed.
     pub(crate) fn subscribe() -> Result<Self, KernelError> {
-        let open = |protocol, groups, counts| {
-            Subscription::open(protocol, groups, counts).map_err(KernelError::Open)
-        };
-        Ok(Self {
-            route: open(NETLINK_ROUTE, &ROUTE_GROUPS, may_concern_us)?,
-            nft: open(NETLINK_NETFILTER, &[NFT_GROUP], is_about_ours)?,
-        })
+        let open = |protocol, groups| Subscription::open(protocol, groups).map_err(KernelError::Open);
+        Ok(Self { route: open(NETLINK_ROUTE, &ROUTE_GROUPS)?, nft: open(NETLINK_NETFILTER, &[NFT_GROUP])? })
     }
 
     /// Waits until something has happened, and gives all that has by then.
     pub(crate) async fn next(&mut self) -> Happened {
-        loop {
-            let Self { route, nft } = self;
-            let first = poll_fn(|context| {
-                let (network, tables) = (route.poll(context), nft.poll(context));
-                match (network, tables) {
-                    (Poll::Pending, Poll::Pending) => Poll::Pending,
-                    (network, tables) => Poll::Ready(Happened {
-                        network: network == Poll::Ready(true),
-                        tables: tables == Poll::Ready(true),
-                    }),
-                }
+        let Self { route, nft } = self;
+        let mut happened = Happened::default();
+        while !(happened.network || happened.tables) {
+            poll_fn(|context| {
+                let network = route.poll(context, &mut |message| happened.of_network(message));
+                happened.network |= network == Poll::Ready(Heard::Part);
+                let tables = nft.poll(context, &mut |message| happened.of_tables(message));
+                happened.tables |= tables == Poll::Ready(Heard::Part);
+                if network.is_pending() && tables.is_pending() { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            let network = route.drain() | first.network;
-            let tables = nft.drain() | first.tables;
-            if network || tables {
-                return Happened { network, tables };
-            }
+            happened.network |= route.drain(&mut |message| happened.of_network(message)) == Heard::Part;
+            happened.tables |= nft.drain(&mut |message| happened.of_tables(message)) == Heard::Part;
         }
+        happened
     }
 
     /// Takes what has come of the tables until now for known.
     pub(crate) fn forget_tables(&self) {
-        self.nft.drain();
+        self.nft.drain(&mut |_| {});
     }
 }
 
-/// A socket that has joined groups, and which of their messages count.
+/// Whether nothing was lost on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    All,
+    Part,
+}
+
+/// A socket that has joined groups.
 struct Subscription {
     socket: TokioSocket,
-    counts: fn(&[u8]) -> bool,
 }
 
 impl Subscription {
-    fn open(protocol: isize, groups: &[u32], counts: fn(&[u8]) -> bool) -> io::Result<Self> {
-        Ok(Self { socket: subscribe(protocol, groups)?, counts })
+    fn open(protocol: isize, groups: &[u32]) -> io::Result<Self> {
+        Ok(Self { socket: subscribe(protocol, groups)? })
     }
 
-    /// Reads one datagram when there is one, and says whether it counts.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+    /// Reads one datagram when there is one, and hands over its messages.
+    fn poll(&mut self, context: &mut Context<'_>, each: &mut dyn FnMut(&[u8])) -> Poll<Heard> {
         let mut datagram = Vec::with_capacity(DATAGRAM);
-        self.socket.poll_recv(context, &mut datagram).map(|outcome| self.judge(outcome.map(|()| datagram)).0)
+        let outcome = self.socket.poll_recv(context, &mut datagram);
+        outcome.map(|outcome| read(outcome.map(|()| datagram), each).0)
     }
 
-    /// Reads all that has come, and says whether any message counts.
-    fn drain(&self) -> bool {
-        let mut any = false;
+    /// Reads all that has come, and hands over its messages.
+    fn drain(&self, each: &mut dyn FnMut(&[u8])) -> Heard {
+        let mut all = Heard::All;
         loop {
             let mut datagram = Vec::with_capacity(DATAGRAM);
             let outcome = self.socket.socket_ref().recv(&mut datagram, MsgFlags::MSG_DONTWAIT.bits());
-            let (counts, more) = self.judge(outcome.map(|_| datagram));
-            any |= counts;
+            let (heard, more) = read(outcome.map(|_| datagram), each);
+            if heard == Heard::Part {
+                all = Heard::Part;
+            }
             if !more {
-                return any;
+                return all;
             }
         }
     }
+}
 
-    /// Whether what was read counts, and whether there may be more. A message that was lost does count.
-    fn judge(&self, outcome: io::Result<Vec<u8>>) -> (bool, bool) {
-        match outcome {
-            Ok(datagram) => (messages(&datagram).map_while(Result::ok).any(self.counts), true),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => (false, false),
-                io::ErrorKind::Interrupted => (false, true),
-                // ENOBUFS: the buffer was full. No other error is known.
-                _ => (true, error.raw_os_error() == Some(libc::ENOBUFS)),
-            },
+/// Hands over the messages of what was received, and says whether there may be more.
+fn read(outcome: io::Result<Vec<u8>>, each: &mut dyn FnMut(&[u8])) -> (Heard, bool) {
+    match outcome {
+        Ok(datagram) => {
+            messages(&datagram).map_while(Result::ok).for_each(each);
+            (Heard::All, true)
         }
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => (Heard::All, false),
+            io::ErrorKind::Interrupted => (Heard::All, true),
+            // ENOBUFS: the buffer was full. No other error is known.
+            _ => (Heard::Part, error.raw_os_error() == Some(libc::ENOBUFS)),
+        },
     }
 }
 

@@ -11,6 +11,71 @@ use rtnetlink::Handle;
 use serde::Serialize;
 
 use super::{Devices, KernelError, injected, pairs, refused};
+use crate::netlink::{HEADER, attribute, kind_of};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const IFLA_IFNAME: u16 = 3;
+/// Bytes of `struct ifinfomsg`: family, device type, index, flags, and which flags have changed.
+const IFINFOMSG: usize = 16;
+
+/// How an event says that a link is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LinkNews {
+    index: u32,
+    name: String,
+    /// Nothing when it is gone.
+    flags: Option<LinkFlags>,
+}
+
+/// What this event tells of a link, if it does.
+pub(super) fn news(message: &[u8]) -> Option<LinkNews> {
+    let kind = kind_of(message);
+    let body = message.get(HEADER..)?;
+    // Bridges tell of their ports by messages of the same kind, in a family of their own, which is no news of the device.
+    if ![RTM_NEWLINK, RTM_DELLINK].contains(&kind) || *body.first()? != 0 {
+        return None;
+    }
+    let word = |at: usize| body.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
+    let name = attribute(body.get(IFINFOMSG..)?, IFLA_IFNAME)?;
+    Some(LinkNews {
+        index: word(4)?,
+        name: str::from_utf8(name.strip_suffix(&[0]).unwrap_or(name)).ok()?.to_owned(),
+        flags: if kind == RTM_NEWLINK { Some(LinkFlags::from_bits_retain(word(8)?)) } else { None },
+    })
+}
+
+impl Devices {
+    /// What they are by these news, and whether that is another than before. Devices that are not known yet are not
+    /// made known by it: of them there is more to be read than this.
+    pub(crate) fn hear(&mut self, news: &[LinkNews]) -> bool {
+        let mut changed = false;
+        for LinkNews { index, name, flags } in news {
+            if self.by_index.get(index) != Some(name) {
+                continue;
+            }
+            let Ok(usable) = name.parse::<IfName>() else { continue };
+            match flags {
+                Some(flags) => {
+                    let Some(link) = self.links.get_mut(&usable) else { continue };
+                    let (up, carrier) = state(*flags);
+                    changed |= (link.up, link.carrier) != (up, carrier);
+                    (link.up, link.carrier) = (up, carrier);
+                }
+                None => {
+                    changed |= self.links.remove(&usable).is_some();
+                    self.by_index.remove(index);
+                }
+            }
+        }
+        changed
+    }
+}
+
+/// Whether the device is administratively up, and whether it has a carrier.
+fn state(flags: LinkFlags) -> (bool, bool) {
+    (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::LowerUp))
+}
 
 /// What has passed a device since it was made (`IFLA_STATS64`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,11 +116,12 @@ fn add_link(devices: &mut Devices, message: &LinkMessage) {
     let Some(name) = name else { return };
     let flags = message.header.flags;
     if let Ok(usable) = name.parse() {
+        let (up, carrier) = state(flags);
         devices.links.insert(
             usable,
             Link {
-                up: flags.contains(LinkFlags::Up),
-                carrier: flags.contains(LinkFlags::LowerUp),
+                up,
+                carrier,
                 point_to_point: flags.intersects(LinkFlags::Pointopoint | LinkFlags::Noarp),
                 ..Link::default()
             },
@@ -113,5 +179,68 @@ fn add_address(devices: &mut Devices, message: &AddressMessage, secondary: &mut 
                 link.preferred.push(own);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::push;
+
+    fn event(kind: u16, family: u8, index: u32, name: &str, flags: LinkFlags) -> Vec<u8> {
+        let mut out = vec![0; HEADER];
+        out[4..6].copy_from_slice(&kind.to_ne_bytes());
+        out.extend([family, 0, 1, 0]);
+        out.extend(index.to_ne_bytes());
+        out.extend(flags.bits().to_ne_bytes());
+        out.extend([0; 4]);
+        push(&mut out, IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
+        out
+    }
+
+    fn devices() -> Devices {
+        let link = Link { up: true, carrier: true, ..Link::default() };
+        Devices {
+            links: [("eth0".parse().unwrap(), link)].into(),
+            by_index: [(7, "eth0".to_owned())].into(),
+            ..Devices::default()
+        }
+    }
+
+    fn heard(event: &[u8]) -> (Devices, bool) {
+        let mut devices = devices();
+        let news: Vec<_> = news(event).into_iter().collect();
+        let changed = devices.hear(&news);
+        (devices, changed)
+    }
+
+    #[test]
+    fn news_of_a_carrier_are_taken_over() {
+        let (devices, changed) = heard(&event(RTM_NEWLINK, 0, 7, "eth0", LinkFlags::Up));
+        assert!(changed);
+        assert!(devices.links.values().all(|it| it.up && !it.carrier));
+        assert!(!heard(&event(RTM_NEWLINK, 0, 7, "eth0", LinkFlags::Up | LinkFlags::LowerUp)).1);
+    }
+
+    #[test]
+    fn a_device_that_is_gone_is_known_no_more() {
+        let (devices, changed) = heard(&event(RTM_DELLINK, 0, 7, "eth0", LinkFlags::empty()));
+        assert!(changed && devices.links.is_empty() && devices.by_index.is_empty());
+    }
+
+    #[test]
+    fn other_names_other_indexes_and_ports_of_bridges_are_no_news() {
+        let none = LinkFlags::empty();
+        for event in [
+            event(RTM_NEWLINK, 0, 7, "eth1", none),
+            event(RTM_NEWLINK, 0, 8, "eth0", none),
+            event(RTM_NEWLINK, 7, 7, "eth0", none),
+            event(RTM_DELLINK, 7, 7, "eth0", none),
+            event(20, 0, 7, "eth0", none),
+        ] {
+            assert!(!heard(&event).1);
+        }
+        let whole = event(RTM_NEWLINK, 0, 7, "eth0", none);
+        assert!((0..whole.len() - 3).all(|length| news(&whole[..length]).is_none()));
     }
 }
