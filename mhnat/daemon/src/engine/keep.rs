@@ -76,6 +76,10 @@ pub(crate) struct Turn {
     pub(crate) mended: bool,
     /// Connections that begin anew.
     pub(crate) forgotten: u64,
+    /// Sockets of this host that were closed.
+    pub(crate) closed: u64,
+    /// Why sockets were not closed that should be. Everything else was done.
+    pub(crate) unclosed: Option<Failure>,
     /// From the first look to the last change, without the look at what it did.
     pub(crate) took: Duration,
     /// What it took to find those connections and to forget them.
@@ -171,6 +175,12 @@ impl<'a> Keeper<'a> {
                     self.again = all;
                     return Err(error.into());
                 }
+            }
+        }
+        for sweep in &all {
+            match Kernel::close(sweep) {
+                Ok(closed) => turn.closed += closed,
+                Err(error) => turn.unclosed = Some(error.into()),
             }
         }
         self.drains.forget_returned();
