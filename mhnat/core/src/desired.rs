@@ -9,6 +9,7 @@ mod forward;
 mod guard;
 mod mtu;
 mod policy;
+mod reset;
 mod ruleset;
 mod sync;
 

@@ -52,6 +52,14 @@ impl Family {
         }
     }
 
+    /// The value of `meta nfproto`: `ipv4` or `ipv6`.
+    pub const fn nft_protocol(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+
     /// The digit that ends the names of our nft maps for this family.
     pub const fn digit(self) -> char {
         match self {

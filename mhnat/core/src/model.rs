@@ -68,6 +68,11 @@ impl Model {
             .flat_map(|uplink| uplink.legs.iter().map(move |(family, leg)| (uplink, *family, leg)))
     }
 
+    /// Whether any uplink shares its metric with another one.
+    pub fn has_shares(&self) -> bool {
+        Family::ALL.iter().any(|family| self.uplinks.iter().any(|it| self.shares(it, *family)))
+    }
+
     /// Whether an uplink shares its metric with another one that has a leg in this family.
     pub fn shares(&self, uplink: &Uplink, family: Family) -> bool {
         let same = |it: &&Uplink| it.metric == uplink.metric && it.legs.contains_key(&family);
@@ -114,6 +119,8 @@ pub enum FlowFate {
     Stay,
     /// They begin anew, by the uplink that a new one would take.
     Rehome,
+    /// They begin anew, and TCP is told so by a reset. Only when an uplink is lost.
+    Reset,
     /// They keep the uplink that they have for this time, and then begin anew.
     Drain(Milliseconds),
 }

@@ -26,6 +26,8 @@ pub struct Sweep {
     mask: u32,
     /// Whether every connection has the mark of its uplink.
     marked: bool,
+    /// Whether rules that reset know connections by that mark, and not by their source.
+    by_mark: bool,
     /// Where a connection that goes there was not sent by choice: addresses of ours, and fan-outs by one uplink.
     bound: BTreeSet<IpAddr>,
     /// From where probes are sent to whom. They belong to their uplink, and to nobody's connection.
@@ -42,6 +44,10 @@ struct Leaving {
     mark: u32,
     sources: Vec<(IpAddr, IpAddr)>,
     why: Why,
+    /// Whether TCP is reset by rules, which know it by what would be forgotten.
+    resets: bool,
+    /// This host's own addresses there.
+    own: Vec<IpAddr>,
     /// Destinations that go on using it.
     keeps: Vec<ipnet::IpNet>,
 }
@@ -62,7 +68,7 @@ impl Sweep {
     pub fn of_loss(model: &Model, seen: &Model, slots: &Slots, now: &Availability, drains: &Drains) -> Self {
         let leaves = |uplink: &Uplink, family| match uplink.on_loss {
             FlowFate::Stay => false,
-            FlowFate::Rehome => true,
+            FlowFate::Rehome | FlowFate::Reset => true,
             FlowFate::Drain(_) => drains.is_over_for_lost(&uplink.name, family),
         };
         let lost = model.legs().filter(|(uplink, family, _)| {
@@ -86,7 +92,7 @@ impl Sweep {
         drains: &Drains,
     ) -> Self {
         let draws = |uplink: &Uplink, family| match uplink.on_return {
-            FlowFate::Stay => false,
+            FlowFate::Stay | FlowFate::Reset => false,
             FlowFate::Rehome => !before.usable(uplink, family),
             FlowFate::Drain(_) => drains.is_over_for_back(&uplink.name, family),
         };
@@ -131,7 +137,15 @@ impl Sweep {
         let bound = own.chain(fixed).copied().collect();
         let probes = [model, seen].into_iter().flat_map(probes).collect();
         let peers = model.sync.iter().flat_map(|it| it.peer_addresses.iter().copied()).collect();
-        Self { leaving, mask: model.mask.bits(), marked: model.pinning, bound, probes, peers }
+        Self {
+            leaving,
+            mask: model.mask.bits(),
+            marked: model.pinning,
+            by_mark: model.pinning || model.has_shares(),
+            bound,
+            probes,
+            peers,
+        }
     }
 
     /// What of it is right still, in a state that has changed again since: nothing leaves an uplink that is back, or
@@ -164,6 +178,19 @@ impl Sweep {
         self.leaving.iter().all(|it| it.mark == first.mark).then_some((first.mark, self.mask))
     }
 
+    /// Whether sockets of this host are to be closed as well.
+    pub fn closes_any(&self) -> bool {
+        self.leaving.iter().any(|it| it.resets)
+    }
+
+    /// Whether a TCP socket of this host between these addresses can send nothing any more, and is to be closed so that
+    /// its application knows, if the connection was opened here.
+    pub fn closes(&self, own: IpAddr, peer: IpAddr) -> bool {
+        self.leaving.iter().any(|it| it.resets && it.own.contains(&own))
+            && !self.bound.contains(&peer)
+            && !self.probes.contains(&(own, peer))
+    }
+
     /// Whether this connection is one of them.
     pub fn takes(&self, entry: &Entry) -> bool {
         let (original, reply) = (entry.original, entry.reply);
@@ -180,6 +207,7 @@ impl Sweep {
         self.leaving
             .iter()
             .filter(|it| it.family == family && !it.keeps.iter().any(|net| net.contains(&to)))
+            .filter(|it| !(it.resets && entry.tcp && (mark == it.mark || !self.by_mark)))
             .any(|it| {
                 let translated = reply.destination.address;
                 (mark == it.mark && it.why != Why::Changed)
@@ -199,8 +227,18 @@ fn probes(model: &Model) -> impl Iterator<Item = (IpAddr, IpAddr)> {
 }
 
 /// Whether what nobody sent anywhere may leave by this uplink now.
-fn takes_any(uplink: &Uplink, family: Family, now: &Availability) -> bool {
+pub(crate) fn takes_any(uplink: &Uplink, family: Family, now: &Availability) -> bool {
     uplink.metric.is_some() && now.usable(uplink, family)
+}
+
+/// The sources that connections may have been given by this leg, as ranges.
+pub(crate) fn given_as_source(leg: &Leg) -> Vec<(IpAddr, IpAddr)> {
+    match leg.source {
+        Source::Unchanged => Vec::new(),
+        Source::Masquerade => leg.addresses.iter().map(|it| (*it, *it)).collect(),
+        Source::Fixed(address) => vec![(address, address)],
+        Source::Pool { first, last } => vec![(first, last)],
+    }
 }
 
 fn leaving(
@@ -211,18 +249,14 @@ fn leaving(
     leg: &Leg,
     why: Why,
 ) -> Option<Leaving> {
-    let sources = match leg.source {
-        Source::Unchanged => Vec::new(),
-        Source::Masquerade => leg.addresses.iter().map(|it| (*it, *it)).collect(),
-        Source::Fixed(address) => vec![(address, address)],
-        Source::Pool { first, last } => vec![(first, last)],
-    };
     Some(Leaving {
         uplink: uplink.name.clone(),
         family,
         mark: mask.mark(slots.get(&uplink.name)?)?.bits(),
-        sources,
+        sources: given_as_source(leg),
         why,
+        resets: why == Why::Lost && uplink.on_loss == FlowFate::Reset,
+        own: leg.addresses.clone(),
         keeps: if why == Why::StoodIn { uplink.prefixes.iter().copied().collect() } else { Vec::new() },
     })
 }

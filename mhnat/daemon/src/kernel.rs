@@ -14,6 +14,7 @@ mod lookup;
 mod pairs;
 mod routes;
 mod rules;
+mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -253,6 +254,11 @@ impl Kernel {
     /// Forgets the connections that a sweep takes, and says how many they were.
     pub(crate) fn forget(sweep: &Sweep) -> Result<u64, KernelError> {
         forget::forget(sweep)
+    }
+
+    /// Closes the sockets of this host that a sweep closes, and says how many they were.
+    pub(crate) fn close(sweep: &Sweep) -> Result<u64, KernelError> {
+        sockets::close(sweep)
     }
 
     /// Does the steps in order, and says what was refused.

@@ -51,16 +51,22 @@ pub(crate) fn subscribe(protocol: isize, groups: &[u32]) -> io::Result<TokioSock
 
 /// A request to netfilter.
 pub(crate) fn request(kind: u16, flags: u16, family: u8, attributes: &[u8]) -> Vec<u8> {
-    let length = BODY + attributes.len();
+    // The version of all of them is 0, and none asks for a resource.
+    let mut out = begun(kind, flags, 4 + attributes.len());
+    out.extend([family, 0, 0, 0]);
+    out.extend(attributes);
+    out
+}
+
+/// A request with the content of its header, and room for a body of so many bytes.
+pub(crate) fn begun(kind: u16, flags: u16, body: usize) -> Vec<u8> {
+    let length = HEADER + body;
     let mut out = Vec::with_capacity(length);
     out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     out.extend(kind.to_ne_bytes());
     out.extend((NLM_F_REQUEST | flags).to_ne_bytes());
     // No sequence, since one request is answered before the next, and no port, which the kernel knows.
     out.extend([0; 8]);
-    // The version of all of them is 0, and none asks for a resource.
-    out.extend([family, 0, 0, 0]);
-    out.extend(attributes);
     out
 }
 
@@ -83,7 +89,21 @@ pub(crate) fn ask(
     attributes: &[u8],
     each: &mut dyn FnMut(u8, &[u8]),
 ) -> io::Result<()> {
-    socket.send(&request(kind, flags, family, attributes), 0)?;
+    let mut netfilter = |message: &[u8]| {
+        let family = message.get(HEADER).copied().unwrap_or_default();
+        each(family, message.get(BODY..).unwrap_or_default());
+    };
+    converse(socket, &request(kind, flags, family, attributes), flags & DUMP != 0, &mut netfilter)
+}
+
+/// Sends a request, and hands over every message of the answer, whole.
+pub(crate) fn converse(
+    socket: &Socket,
+    request: &[u8],
+    dump: bool,
+    each: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    socket.send(request, 0)?;
     let mut datagram = Vec::with_capacity(DATAGRAM);
     loop {
         datagram.clear();
@@ -98,17 +118,14 @@ pub(crate) fn ask(
             match kind_of(message) {
                 NLMSG_DONE => return Ok(()),
                 NLMSG_ERROR => return outcome(message),
-                _ => {
-                    let family = message.get(HEADER).copied().unwrap_or_default();
-                    each(family, message.get(BODY..).unwrap_or_default());
-                }
+                _ => each(message),
             }
         }
         if disturbed {
             finish(socket, &mut datagram)?;
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if flags & DUMP == 0 {
+        if !dump {
             return Ok(());
         }
     }

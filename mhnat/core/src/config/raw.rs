@@ -150,8 +150,8 @@ pub(super) struct Uplink {
     #[schemars(with = "String", example = &"za.txt")]
     pub(super) prefixes_file: Option<Spanned<String>>,
     /// What becomes of its connections when it can carry no packets any more and another uplink can: "rehome" has
-    /// them begin anew by the other, "stay" has them wait for this one, "drain" for the time that `drain` gives. Without
-    /// it: "rehome". `mhnat run` does it.
+    /// them begin anew by the other, "reset" does so and answers TCP with a reset, "stay" has them wait for this one,
+    /// "drain" for the time that `drain` gives. Without it: "rehome". `mhnat run` does it.
     #[serde(default)]
     #[schemars(with = "String", example = &"rehome")]
     pub(super) on_loss: Option<Spanned<String>>,

@@ -17,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
 use super::ruleset::{Part, mark_chain, quoted, rule};
-use crate::family::Family;
 use crate::model::Model;
 use crate::name::{IfName, UplinkName};
 use crate::nft::{Chain, Map};
@@ -63,7 +62,7 @@ impl<'a> Memory<'a> {
             memory.forwarded = true;
         }
         // A choice is made once for a connection, so it has to be remembered.
-        if Family::ALL.iter().any(|family| model.uplinks.iter().any(|it| model.shares(it, *family))) {
+        if model.has_shares() {
             memory.outgoing = true;
             memory.forwarded = true;
         }
@@ -83,6 +82,11 @@ impl<'a> Memory<'a> {
             (Protocols::Only(known), Protocols::Only(more)) => known.extend(more),
             (known, Protocols::All) => *known = Protocols::All,
         }
+    }
+
+    /// Whether every connection that goes out remembers by which uplink.
+    pub(super) const fn remembers_outgoing(&self) -> bool {
+        self.outgoing
     }
 
     /// Whether some connection may carry the mark of the uplink with this interface.

@@ -27,7 +27,7 @@ pub(super) fn part(context: &Context<'_>) -> Part {
             continue;
         }
         let map = format!("segments_{}", family.digit());
-        let syn = format!("meta nfproto {} tcp flags syn", protocol(family));
+        let syn = format!("meta nfproto {} tcp flags syn", family.nft_protocol());
         part.mark_prerouting.push(rule(
             format!("{syn} iifname vmap @{map}"),
             format!("mtu: {family} connections agree on segments that can come in by the uplink"),
@@ -52,12 +52,4 @@ pub(super) fn part(context: &Context<'_>) -> Part {
 /// No name of an uplink makes another chain's name this one.
 fn chain(size: u16) -> String {
     format!("segments_of_{size}")
-}
-
-/// The family as a value of `meta nfproto`.
-const fn protocol(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "ipv4",
-        Family::V6 => "ipv6",
-    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu, sync};
+use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu, reset, sync};
 use crate::family::Family;
 use crate::mark::Mark;
 use crate::model::Source;
@@ -33,6 +33,8 @@ pub(super) struct Part {
     pub(super) mark_prerouting: Vec<Rule>,
     /// Marks on what this host sends.
     pub(super) mark_output: Vec<Rule>,
+    /// What is not sent on.
+    pub(super) forward: Vec<Rule>,
     /// Marks on connections whose packets have been routed.
     pub(super) mark_postrouting: Vec<Rule>,
     /// Destinations of what comes in.
@@ -72,6 +74,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
         // Before anything that marks.
         sync::part(context),
         fan_out::part(context),
+        reset::part(context),
         forward::part(context),
         connections::part(context),
         answers::part(context),
@@ -87,6 +90,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
     let mut mark_prerouting = base("mark_prerouting", "filter", "prerouting", MARK);
     // Only a chain of type `route` has the packet routed again when its mark changes.
     let mut mark_output = base("mark_output", "route", "output", MARK);
+    let mut forward = base("forward", "filter", "forward", MARK);
     let mut mark_postrouting = base("mark_postrouting", "filter", "postrouting", MARK);
     let mut nat_prerouting = base("nat_prerouting", "nat", "prerouting", DESTINATION);
     let mut nat_output = base("nat_output", "nat", "output", DESTINATION);
@@ -100,6 +104,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
         raw_prerouting.rules.extend(part.raw_prerouting);
         mark_prerouting.rules.extend(part.mark_prerouting);
         mark_output.rules.extend(part.mark_output);
+        forward.rules.extend(part.forward);
         mark_postrouting.rules.extend(part.mark_postrouting);
         nat_prerouting.rules.extend(part.nat_prerouting);
         nat_output.rules.extend(part.nat_output);
@@ -111,6 +116,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
             raw_prerouting,
             mark_prerouting,
             mark_output,
+            forward,
             mark_postrouting,
             nat_prerouting,
             nat_output,

@@ -423,6 +423,59 @@ fn ways_by_a_lost_uplink_are_refused(#[case] gone: &[&str], #[case] refused: &[&
 }
 
 /// A configuration of any shape that validation accepts.
+/// Two uplinks of both families, the first of which resets.
+fn resetting(pinning: bool, source: &str) -> String {
+    format!(
+        "pinning = {pinning}\n\
+         [[uplink]]\nname = \"line\"\ninterface = \"eth0\"\naddress = [\"10.1.0.2\", \"2001:db8:1::2\"]\n\
+         source = {source}\nmetric = 10\non-loss = \"reset\"\n\
+         [[uplink]]\nname = \"radio\"\ninterface = \"eth1\"\naddress = [\"10.2.0.2\", \"2001:db8:2::2\"]\n\
+         source = \"masquerade\"\nmetric = 20\n"
+    )
+}
+
+#[rstest]
+#[case::all_is_well(false, "\"masquerade\"", &[], &[])]
+#[case::no_carrier(false, "\"masquerade\"", &[("eth0", false)], &["sources_4 10.1.0.2", "sources_6 2001:db8:1::2"])]
+#[case::no_device(
+    false, "\"masquerade\"", &[("eth0", true)],
+    &["sources_4 10.1.0.2", "unknown_4 \"eth1\"", "sources_6 2001:db8:1::2", "unknown_6 \"eth1\""]
+)]
+#[case::by_their_mark(true, "\"masquerade\"", &[("eth0", false)], &["marks_4 0x00000100", "marks_6 0x00000100"])]
+// What has a source for good is not forgotten by the kernel.
+#[case::a_pool(false, "[\"203.0.113.8/29\"]", &[("eth0", true)], &["sources_4 203.0.113.8-203.0.113.15"])]
+#[case::routed(true, "\"none\"", &[("eth0", true)], &["marks_4 0x00000100", "marks_6 0x00000100"])]
+#[case::the_other_is_lost(false, "\"masquerade\"", &[("eth1", true)], &[])]
+#[case::nothing_else_is_left(false, "\"masquerade\"", &[("eth0", true), ("eth1", false)], &[])]
+fn tcp_of_a_lost_uplink_is_reset_where_another_is_left(
+    #[case] pinning: bool,
+    #[case] source: &str,
+    #[case] lost: &[(&str, bool)],
+    #[case] expected: &[&str],
+) {
+    let text = resetting(pinning, source);
+    let model = model(&text);
+    let mut links = Links::new();
+    for uplink in &model.uplinks {
+        let how = lost.iter().find(|(name, _)| *name == uplink.interface.as_str());
+        let addresses = uplink.legs.values().flat_map(|leg| leg.addresses.iter().copied()).collect();
+        let link =
+            Link { up: true, carrier: how.is_none(), point_to_point: true, addresses, ..Link::default() };
+        if how.is_none_or(|(_, gone)| !gone) {
+            links.insert(uplink.interface.clone(), link);
+        }
+    }
+    let (well, now) =
+        (plan(&text, &Availability::full()), plan(&text, &Availability::observe(&model, &links)));
+    let sets =
+        now.ruleset.sets.iter().filter_map(|set| Some((set.name.strip_prefix("reset_")?, &set.elements)));
+    let found: Vec<String> =
+        sets.flat_map(|(name, elements)| elements.iter().map(move |it| format!("{name} {it}"))).collect();
+    assert_eq!(found, expected);
+    // Elements of sets, and nothing else.
+    assert!(now.ruleset.update(&well.ruleset).is_some());
+}
+
 fn any_config() -> impl Strategy<Value = String> {
     let uplink = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..5u8);
     let replies = (0..4u8, any::<bool>(), any::<bool>());
@@ -453,6 +506,9 @@ fn any_config() -> impl Strategy<Value = String> {
                 }
                 if *gateway && *metric {
                     let _ = writeln!(text, "mtu = {}", 1400 + n);
+                }
+                if gateway == metric {
+                    text.push_str("on-loss = \"reset\"\n");
                 }
                 match source {
                     0 => {}

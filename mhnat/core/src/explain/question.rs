@@ -102,6 +102,8 @@ pub struct Entry {
     pub reply: Tuple,
     /// The connection mark.
     pub mark: u32,
+    /// Whether it is one of TCP.
+    pub tcp: bool,
 }
 
 /// What is known of the packet's connection.

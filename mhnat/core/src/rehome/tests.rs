@@ -72,6 +72,7 @@ fn entry(from: &str, to: &str, as_source: &str, mark: u32) -> Entry {
         original: Tuple { source: end(from, 5000), destination: end(to, 80) },
         reply: Tuple { source: end(to, 80), destination: end(as_source, 5000) },
         mark,
+        tcp: false,
     }
 }
 
@@ -106,6 +107,38 @@ fn who_stays_stays() {
         Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default())
             .is_empty()
     );
+}
+
+#[rstest]
+#[case::tcp_is_reset_by_rules(true, CABLE, true, false)]
+#[case::what_is_not_tcp_is_forgotten(true, CABLE, false, true)]
+#[case::tcp_that_the_rules_do_not_know(true, 0, true, true)]
+#[case::tcp_by_its_source(false, 0, true, false)]
+fn what_is_reset_is_not_forgotten(
+    #[case] pinning: bool,
+    #[case] mark: u32,
+    #[case] tcp: bool,
+    #[case] taken: bool,
+) {
+    let text = TWO.replace("on-return = \"rehome\"", "on-loss = \"reset\"");
+    let model = model(&text.replace("pinning = true", &format!("pinning = {pinning}")));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
+    let entry = Entry { tcp, ..entry("10.0.0.7", "192.0.2.9", "198.51.100.2", mark) };
+    assert_eq!(sweep.takes(&entry), taken);
+}
+
+#[rstest]
+#[case::of_the_lost_one("198.51.100.2", "192.0.2.9", true)]
+#[case::of_another("203.0.113.2", "192.0.2.9", false)]
+#[case::a_fan_out_has_one_way("198.51.100.2", "192.0.2.1", false)]
+#[case::to_itself("198.51.100.2", "203.0.113.2", false)]
+// Nothing else carries IPv6.
+#[case::without_an_alternative("2001:db8:1::2", "2001:db8:9::9", false)]
+fn sockets_that_are_closed(#[case] own: &str, #[case] peer: &str, #[case] closed: bool) {
+    let model = model(&TWO.replace("on-return = \"rehome\"", "on-loss = \"reset\""));
+    let sweep = Sweep::of_loss(&model, &model, &slots(&model), &with(&model, &["eth1"]), &Drains::default());
+    assert!(sweep.closes_any());
+    assert_eq!(sweep.closes(ip(own), ip(peer)), closed);
 }
 
 #[rstest]

@@ -50,7 +50,7 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
     // Before the first look, so that nothing is missed after it.
     let mut watch = Watch { events: Events::subscribe()?, signals: Signals::new()? };
     let notify = Notify::from_environment();
-    let mut log = Log { terminal, warned: None };
+    let mut log = Log { terminal, warned: None, unclosed: false };
     Prober::allowed(&model)?;
     let applied = state.as_ref().and_then(|state| state.applied.as_ref());
     let mut prober = Prober::new(applied.map(|it| it.health.clone()).unwrap_or_default());
@@ -239,6 +239,8 @@ struct Log<'t> {
     terminal: &'t mut Terminal,
     /// What was last warned of, which is not repeated while it lasts.
     warned: Option<String>,
+    /// Whether it was told that sockets cannot be closed here.
+    unclosed: bool,
 }
 
 impl Log<'_> {
@@ -260,12 +262,25 @@ impl Log<'_> {
         }
     }
 
-    fn swept(&mut self, Swept { forgotten, took }: Swept) {
+    fn swept(&mut self, swept: Swept) {
+        let Swept { forgotten, took, closed, unclosed } = swept;
         if forgotten > 0 {
             let number = usize::try_from(forgotten).unwrap_or(usize::MAX);
             let verb = if number == 1 { "begins" } else { "begin" };
             let took = took.as_secs_f64() * 1e3;
             self.line(&format!("{} {verb} anew after {took:.2} ms", count(number, "connection")));
+        }
+        if closed > 0 {
+            let number = usize::try_from(closed).unwrap_or(usize::MAX);
+            self.line(&format!("{} of this host closed", count(number, "socket")));
+        }
+        if let Some(failure) = unclosed
+            && !std::mem::replace(&mut self.unclosed, true)
+        {
+            self.terminal.warn(
+                &failure.message,
+                Some("this host's own connections by a lost uplink wait there; those of hosts behind it are reset"),
+            );
         }
     }
 

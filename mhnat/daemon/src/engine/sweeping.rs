@@ -26,18 +26,21 @@ pub(crate) struct Sweeping {
 
 #[derive(Debug)]
 struct Running {
-    begun: Instant,
     first: Vec<Sweep>,
-    work: JoinHandle<Result<u64, KernelError>>,
+    work: JoinHandle<Result<Swept, KernelError>>,
 }
 
 /// What has become of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Swept {
     /// Connections that begin anew.
     pub(crate) forgotten: u64,
     /// What it took to find and to forget them.
     pub(crate) took: Duration,
+    /// Sockets of this host that were closed.
+    pub(crate) closed: u64,
+    /// Why sockets were not closed that should be. Everything else was done.
+    pub(crate) unclosed: Option<Failure>,
 }
 
 impl Sweeping {
@@ -58,29 +61,23 @@ impl Sweeping {
         if all.is_empty() {
             return;
         }
-        let work = spawn_blocking(move || {
-            let mut forgotten = 0;
-            for sweep in &all {
-                forgotten += Kernel::forget(sweep)?;
-            }
-            Ok(forgotten)
-        });
-        self.running = Some(Running { begun: Instant::now(), first, work });
+        let begun = Instant::now();
+        let work = spawn_blocking(move || sweep(&all, begun));
+        self.running = Some(Running { first, work });
     }
 
     /// Waits until those on their way are gone; for ever, if there are none.
     pub(super) async fn next(&mut self) -> Result<Swept, Failure> {
         let Some(running) = &mut self.running else { return pending().await };
         let outcome = (&mut running.work).await;
-        let took = running.begun.elapsed();
         let first = self.running.take().map(|it| it.first).unwrap_or_default();
         let outcome = outcome
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot forget connections: {error}")))
             .and_then(|it| it.map_err(Failure::from));
         match outcome {
-            Ok(forgotten) => {
+            Ok(swept) => {
                 self.again = first;
-                Ok(Swept { forgotten, took })
+                Ok(swept)
             }
             Err(failure) => {
                 // Looked for at the next turn, as far as the links are still so.
@@ -101,4 +98,19 @@ impl Sweeping {
         }
         (!self.again.is_empty()).then_some(AGAIN)
     }
+}
+
+fn sweep(sweeps: &[Sweep], begun: Instant) -> Result<Swept, KernelError> {
+    let mut swept = Swept::default();
+    for sweep in sweeps {
+        swept.forgotten += Kernel::forget(sweep)?;
+    }
+    swept.took = begun.elapsed();
+    for sweep in sweeps {
+        match Kernel::close(sweep) {
+            Ok(closed) => swept.closed += closed,
+            Err(error) => swept.unclosed = Some(error.into()),
+        }
+    }
+    Ok(swept)
 }

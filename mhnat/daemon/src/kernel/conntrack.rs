@@ -9,7 +9,7 @@ use netlink_sys::Socket;
 use nix::errno::Errno;
 
 use super::{KernelError, denied};
-use crate::netlink::{DUMP, NESTED, ask, attributes, malformed, netfilter, number, push};
+use crate::netlink::{DUMP, NESTED, ask, attribute, attributes, malformed, netfilter, number, push};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET`.
 const GET: u16 = 1 << 8 | 1;
@@ -22,6 +22,8 @@ pub(super) const CTA_MARK: u16 = 8;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
+/// `IPPROTO_TCP`.
+const TCP: u8 = 6;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
@@ -79,16 +81,20 @@ fn key(tuple: Tuple, protocol: Protocol) -> Option<Vec<u8>> {
 /// The entry that these attributes tell of.
 pub(super) fn entry(body: &[u8]) -> Option<Entry> {
     let mut mark = 0;
-    let (mut original, mut reply) = (None, None);
+    let (mut original, mut reply, mut tcp) = (None, None, false);
     for (kind, value) in attributes(body) {
         match kind {
-            CTA_TUPLE_ORIG => original = tuple(value),
+            CTA_TUPLE_ORIG => {
+                original = tuple(value);
+                let protocol = attribute(value, CTA_TUPLE_PROTO);
+                tcp = protocol.and_then(|it| attribute(it, CTA_PROTO_NUM)) == Some(&[TCP]);
+            }
             CTA_TUPLE_REPLY => reply = tuple(value),
             CTA_MARK => mark = number(value).unwrap_or_default(),
             _ => {}
         }
     }
-    Some(Entry { original: original?, reply: reply?, mark })
+    Some(Entry { original: original?, reply: reply?, mark, tcp })
 }
 
 fn tuple(bytes: &[u8]) -> Option<Tuple> {

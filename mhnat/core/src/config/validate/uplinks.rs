@@ -192,23 +192,34 @@ fn fates(raw: &raw::Uplink, found: &mut Vec<Diagnostic>) -> (FlowFate, FlowFate)
     let time = raw.drain.as_ref().and_then(|it| probe::time(it, DRAIN, found));
     let before = found.len();
     let mut drains = None;
-    let mut fate = |text: Option<&Spanned<String>>, otherwise| {
+    let mut fate = |text: Option<&Spanned<String>>, otherwise, lost: bool| {
         let Some(text) = text else { return otherwise };
         if text.get_ref() == DRAIN {
             drains = Some(text.span());
             return time.map_or(otherwise, FlowFate::Drain);
         }
-        let words = [("rehome", FlowFate::Rehome), ("stay", FlowFate::Stay), (DRAIN, otherwise)];
-        let complaint = |word: &str| {
-            (
+        let words = [
+            ("rehome", FlowFate::Rehome),
+            ("stay", FlowFate::Stay),
+            (DRAIN, otherwise),
+            ("reset", FlowFate::Reset),
+        ];
+        let words = if lost { &words[..] } else { &words[..3] };
+        let complaint = |word: &str| match word {
+            "reset" => (
+                "nothing is reset when an uplink is back".to_owned(),
+                "`reset` is for `on-loss`: where a connection works, whoever has it need not be told to begin anew",
+            ),
+            _ => (
                 format!("connections do not {word:?}"),
                 "`stay` keeps their uplink; `rehome` has them begin anew by the uplink that a new one takes; \
-                 `drain` does that after a time",
-            )
+                 `drain` does that after a time; and `reset`, for `on-loss` alone, tells TCP at once",
+            ),
         };
-        one_of(text, &words, found, complaint).unwrap_or(otherwise)
+        one_of(text, words, found, complaint).unwrap_or(otherwise)
     };
-    let fates = (fate(raw.on_loss.as_ref(), FlowFate::Rehome), fate(raw.on_return.as_ref(), FlowFate::Stay));
+    let on_loss = fate(raw.on_loss.as_ref(), FlowFate::Rehome, true);
+    let fates = (on_loss, fate(raw.on_return.as_ref(), FlowFate::Stay, false));
     match (&raw.drain, drains) {
         (None, Some(place)) => found.push(
             Diagnostic::new("`drain` needs a time", place, "for how long may they stay?")
