@@ -13,8 +13,11 @@ use crate::{
     netlink::Netlink,
 };
 
+mod events;
 #[cfg(test)]
 mod tests;
+
+pub use events::Events;
 
 /// Flags of an entry. See linux/netfilter/nf_conntrack_common.h.
 pub mod status {

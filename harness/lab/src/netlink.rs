@@ -4,7 +4,10 @@
 //! them in order, and reports each failure even if nobody asked (netlink_rcv_skb in net/netlink/af_netlink.c).
 //! A socket stays in the namespace in which it was made, whatever its thread does later.
 
-use std::io;
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NlasIterator, parse_i32, parse_string,
@@ -213,12 +216,32 @@ impl Netlink {
         }
     }
 
+    /// Joins a multicast group: from now on, its messages wait in the socket.
+    pub(crate) fn join(&mut self, group: u32) -> io::Result<()> {
+        self.socket.add_membership(group)
+    }
+
+    /// Reads what waits, without blocking, and hands the type and payload of each message to `each`.
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        loop {
+            match self.receive(libc::MSG_DONTWAIT, |reply| each(reply.kind, reply.payload)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                result => result?,
+            }
+        }
+    }
+
+    /// Waits for one datagram and hands each message in it to `each`.
+    fn read(&mut self, each: impl FnMut(Reply<'_>)) -> io::Result<()> {
+        self.receive(0, each)
+    }
+
     /// Reads one datagram and hands each message in it to `each`.
-    fn read(&mut self, mut each: impl FnMut(Reply<'_>)) -> io::Result<()> {
+    fn receive(&mut self, flags: libc::c_int, mut each: impl FnMut(Reply<'_>)) -> io::Result<()> {
         // The kernel fills at most 32 KiB of a dump into a datagram (netlink_dump), and never cuts a message.
         self.incoming.clear();
         self.incoming.reserve(CHUNK);
-        self.socket.recv_from(&mut self.incoming, 0)?;
+        self.socket.recv_from(&mut self.incoming, flags)?;
         let mut rest = self.incoming.as_slice();
         while let Some((header, _)) = rest.split_at_checked(HEADER) {
             let word =
@@ -232,6 +255,12 @@ impl Netlink {
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
         Ok(())
+    }
+}
+
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{packet::Packet, scenario::Protocol, stream::Measures};
+use crate::{
+    packet::Packet,
+    scenario::{EntryChange, Protocol},
+    stream::Measures,
+};
 
 /// Nanoseconds since the Unix epoch, as the kernel stamped them.
 pub type Stamp = u64;
@@ -43,6 +47,15 @@ pub struct Entry {
     pub status: u32,
     /// Seconds until it is forgotten.
     pub timeout: u32,
+}
+
+/// A conntrack entry that came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryEvent {
+    /// What became of it.
+    pub change: EntryChange,
+    /// The entry as it was then; without its status and time where it went.
+    pub entry: Entry,
 }
 
 /// One direction of a conntrack entry.

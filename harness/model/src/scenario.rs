@@ -4,7 +4,11 @@
 //! word and type, against the schema) and sense (names, addresses, steps). Only a text without findings becomes a
 //! [`Scenario`], so whoever holds one need not check again.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -189,8 +193,17 @@ pub struct Step {
     pub action: Action,
     /// What must be so.
     pub expect: Expect,
+    /// What must be so with these variants instead.
+    pub instead: BTreeMap<String, Expect>,
     /// How long an answer may take. None: until the network is quiet.
     pub within: Option<Duration>,
+}
+
+impl Step {
+    /// What must be so with a variant.
+    pub fn expects(&self, variant: &str) -> &Expect {
+        self.instead.get(variant).unwrap_or(&self.expect)
+    }
 }
 
 /// What a step does.
@@ -237,6 +250,8 @@ pub enum Action {
         on: NodeId,
         /// A line for /bin/sh.
         command: String,
+        /// How long it is run again until it ends as expected. None: it is run once.
+        until: Option<Duration>,
     },
     /// A change of a link's state.
     Link {
@@ -253,6 +268,8 @@ pub enum Action {
     Flap(Flap),
     /// Something is done to the subject.
     Subject(SubjectAction),
+    /// Nothing is done until all that is expected has been seen, at most so long.
+    Wait(Duration),
 }
 
 /// What the state of an interface or of its link becomes.
@@ -372,8 +389,10 @@ pub struct Expect {
     pub reply_path: Option<Vec<NodeId>>,
     /// Packets and how many of them.
     pub packets: Vec<Counted>,
-    /// Conntrack entries.
+    /// Conntrack entries that there are.
     pub conntrack: Vec<Entries>,
+    /// Conntrack entries that came and went during the step.
+    pub changes: Vec<(EntryChange, Entries)>,
     /// What became of a stream.
     pub stream: StreamExpect,
     /// Exit status of a command.
@@ -496,6 +515,15 @@ pub struct Counted {
     pub at_most: Option<u32>,
 }
 
+/// What becomes of a conntrack entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryChange {
+    /// It came to be.
+    Created,
+    /// It was forgotten.
+    Destroyed,
+}
+
 /// Conntrack entries of a node.
 #[derive(Debug, Clone)]
 pub struct Entries {
@@ -513,8 +541,10 @@ pub struct Entries {
     pub reply_destination: Option<Endpoint>,
     /// Value and mask.
     pub mark: Option<(u32, u32)>,
-    /// Exactly so many. None: at least one.
-    pub count: Option<u32>,
+    /// At least so many.
+    pub at_least: u32,
+    /// At most so many.
+    pub at_most: Option<u32>,
 }
 
 /// An invariant over all packets of the run.
@@ -526,7 +556,26 @@ pub struct Always {
     pub never: Pattern,
 }
 
+impl Expect {
+    /// Whether what is missing may still come, and what holds cannot be lost again but by what conntrack tables show.
+    ///
+    /// Packets and events that must not be, or not so many, are watched for as long as a step lasts.
+    pub fn can_only_be_met(&self) -> bool {
+        let packets = self.packets.iter().all(|counted| counted.at_most.is_none());
+        let changes = self.changes.iter().all(|(_, entries)| entries.at_most.is_none());
+        let any = !(self.packets.is_empty() && self.changes.is_empty() && self.conntrack.is_empty());
+        any && packets && changes
+    }
+}
+
 impl Scenario {
+    /// The nodes whose conntrack entries are watched as they come and go.
+    pub fn watched(&self) -> BTreeSet<NodeId> {
+        let expects =
+            self.steps.iter().flat_map(|step| [&step.expect].into_iter().chain(step.instead.values()));
+        expects.flat_map(|expect| &expect.changes).map(|(_, entries)| entries.node).collect()
+    }
+
     /// What a variant needs of the machine, beyond namespaces.
     pub fn requirements(&self, variant: &Variant) -> BTreeSet<Requirement> {
         let parts = variant.parts.iter().flat_map(|part| part.kind.requires().iter().copied());

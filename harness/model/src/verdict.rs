@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use crate::{
     event::{Check, JourneyReport},
     journey::{Identity, Journey, follow},
-    observation::{CommandSeen, Entry, ExchangeSeen, Record, SocketResult, StreamSeen},
+    observation::{CommandSeen, Entry, EntryEvent, ExchangeSeen, Record, SocketResult, StreamSeen},
     packet::{Packet, Transport, flags},
     plan::LabPlan,
-    scenario::{Always, Endpoint, ErrorWord, Expect, Protocol, Step},
+    scenario::{Always, Endpoint, ErrorWord, Expect, Protocol},
     topology::{LinkId, NodeId, Topology},
 };
 
@@ -48,6 +48,8 @@ pub struct Evidence<'a> {
     pub stream: Option<&'a StreamSeen>,
     /// Conntrack entries by node.
     pub conntrack: &'a [(NodeId, Vec<Entry>)],
+    /// Conntrack entries that came and went, by node.
+    pub changes: &'a [(NodeId, Vec<EntryEvent>)],
 }
 
 /// The verdict on a step.
@@ -59,11 +61,10 @@ pub struct Judged {
     pub journeys: Vec<JourneyReport>,
 }
 
-/// Judges a step.
-pub fn judge(ground: Ground<'_>, step: &Step, evidence: &Evidence<'_>) -> Judged {
+/// Judges a step by what is expected of it.
+pub fn judge(ground: Ground<'_>, expect: &Expect, evidence: &Evidence<'_>) -> Judged {
     let ways = Ways::of(evidence);
     let mut checks = Vec::new();
-    let expect = &step.expect;
     if let Some(seen) = &evidence.exchange {
         socket_checks(expect, seen, &mut checks);
     }
@@ -77,6 +78,9 @@ pub fn judge(ground: Ground<'_>, step: &Step, evidence: &Evidence<'_>) -> Judged
     }
     for entries in &expect.conntrack {
         checks.push(pattern::entries(ground, entries, evidence.conntrack));
+    }
+    for (change, entries) in &expect.changes {
+        checks.push(pattern::changes(ground, *change, entries, evidence.changes));
     }
     if let Some(command) = evidence.command {
         command_checks(expect, command, &mut checks);

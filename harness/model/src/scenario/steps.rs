@@ -65,9 +65,14 @@ fn one(step: &raw::Step, names: Names<'_>, past: &mut Past, findings: &mut Findi
     let within = step.within.as_ref().and_then(|text| words::duration(text, findings));
     let kind = action::kind(step, past, findings);
     let action = kind.and_then(|_| action::action(step, names, past, findings));
-    let expect = expect::expect(step, kind, names, findings);
+    let expect = expect::expect(step.expect.as_ref(), kind, names, findings);
+    let instead = step
+        .instead
+        .iter()
+        .map(|(variant, at)| (variant.value.clone(), expect::expect(Some(at), kind, names, findings)));
+    let instead = instead.collect();
     past.streams.check(step, names, findings);
-    Some(Step { name: step.name.value.clone(), action: action?, expect, within })
+    Some(Step { name: step.name.value.clone(), action: action?, expect, instead, within })
 }
 
 /// All invariants.

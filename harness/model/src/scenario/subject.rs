@@ -72,8 +72,23 @@ pub(super) fn subject(
             .hint("add one that must fail, such as `variant.nothing = { breaks = [\"name of a step\"] }`"),
         );
     }
+    others(raw, findings);
     order(raw, &variants, findings);
     (on, variants)
+}
+
+/// Steps may expect something else of a variant that there is.
+fn others(raw: &Raw, findings: &mut Findings) {
+    let known: Vec<&str> = raw.subject.value.variant.names().collect();
+    let named = raw.step.iter().flat_map(|step| step.value.instead.iter());
+    for (name, _) in named.filter(|(name, _)| !known.is_empty() && !known.contains(&name.value.as_str())) {
+        let finding = Diagnostic::new(
+            &name.span,
+            format!("there is no variant `{}`", name.value),
+            "expected the name of a variant",
+        );
+        findings.push(hint_known(finding, &name.value, known.iter().copied()));
+    }
 }
 
 /// What stays is started once before it is reloaded or killed, and again only after it was stopped or killed.

@@ -62,7 +62,10 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
             injection.destination,
             ground.topology.node(injection.node).interfaces[injection.interface].name
         ),
-        Action::Run { on, command } => format!("run on {}: {}", node(*on), short(command)),
+        Action::Run { on, command, until: None } => format!("run on {}: {}", node(*on), short(command)),
+        Action::Run { on, command, until: Some(until) } => {
+            format!("run on {}, again for up to {until:?}: {}", node(*on), short(command))
+        }
         Action::Link { node: on, interface, change, repeat } => {
             let changed = self::change(ground, *on, *interface, change);
             match repeat {
@@ -83,6 +86,7 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
         Action::Subject(SubjectAction::Reload) => "apply the subject again".to_owned(),
         Action::Subject(SubjectAction::Stop) => "take the subject away".to_owned(),
         Action::Subject(SubjectAction::Kill) => "kill the subject".to_owned(),
+        Action::Wait(limit) => format!("wait, at most {limit:?}"),
     }
 }
 
@@ -316,11 +320,16 @@ fn prefix(prefix: ipnet::IpNet) -> String {
     }
 }
 
-/// A description of conntrack entries.
-pub(super) fn entries(ground: Ground<'_>, wanted: &Entries) -> String {
-    let number =
-        wanted.count.map_or("conntrack entry".to_owned(), |count| format!("{count} conntrack entries"));
-    let mut text = format!("{number} at {}", ground.node_name(wanted.node.0));
+/// A description of conntrack entries, and what became of them.
+pub(super) fn entries(ground: Ground<'_>, wanted: &Entries, became: &str) -> String {
+    let number = match (wanted.at_least, wanted.at_most) {
+        (1, None) => "conntrack entry".to_owned(),
+        (least, None) => format!("at least {least} conntrack entries"),
+        (least, Some(most)) if least == most => format!("{least} conntrack entries"),
+        (0, Some(most)) => format!("at most {most} conntrack entries"),
+        (least, Some(most)) => format!("{least} to {most} conntrack entries"),
+    };
+    let mut text = format!("{number}{became} at {}", ground.node_name(wanted.node.0));
     if let Some(of) = wanted.protocol {
         let _ = write!(text, ", {}", protocol(of));
     }

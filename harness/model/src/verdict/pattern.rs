@@ -4,9 +4,11 @@ use super::{Evidence, Ground, Ways, describe};
 use crate::{
     event::Check,
     journey::Identity,
-    observation::{Entry, Record},
+    observation::{Entry, EntryEvent, Record},
     packet::{Ip, Packet, Transport},
-    scenario::{Counted, Direction, Endpoint, Entries, Pattern, PatternProtocol, Place, Protocol},
+    scenario::{
+        Counted, Direction, Endpoint, Entries, EntryChange, Pattern, PatternProtocol, Place, Protocol,
+    },
     topology::NodeId,
 };
 
@@ -109,8 +111,7 @@ pub(super) fn count(ground: Ground<'_>, counted: &Counted, evidence: &Evidence<'
         .filter(|record| matches(ground, &counted.pattern, record, Some(&own)))
         .collect();
     let many: u64 = hits.iter().map(|record| u64::from(record.times)).sum();
-    let holds =
-        many >= u64::from(counted.at_least) && counted.at_most.is_none_or(|most| many <= u64::from(most));
+    let holds = are_within(many, counted.at_least, counted.at_most);
     let number = match (counted.at_least, counted.at_most) {
         (_, Some(0)) => "never".to_owned(),
         (least, Some(most)) if least == most => format!("exactly {least}"),
@@ -128,25 +129,56 @@ pub(super) fn count(ground: Ground<'_>, counted: &Counted, evidence: &Evidence<'
     Check { expected, seen, holds }
 }
 
+fn are_within(many: u64, at_least: u32, at_most: Option<u32>) -> bool {
+    many >= u64::from(at_least) && at_most.is_none_or(|most| many <= u64::from(most))
+}
+
 /// Counts the conntrack entries of a description.
 pub(super) fn entries(ground: Ground<'_>, wanted: &Entries, seen: &[(NodeId, Vec<Entry>)]) -> Check {
     let of_node = seen.iter().find(|(node, _)| *node == wanted.node).map(|(_, entries)| entries.as_slice());
     let all = of_node.unwrap_or_default();
     let hits: Vec<&Entry> = all.iter().filter(|entry| entry_matches(wanted, entry)).collect();
-    let holds = match wanted.count {
-        Some(count) => hits.len() as u64 == u64::from(count),
-        None => !hits.is_empty(),
-    };
-    let list = |entries: &[&Entry]| {
-        let texts: Vec<String> = entries.iter().take(4).map(|entry| describe::entry(entry)).collect();
-        texts.join("; ")
-    };
+    let holds = are_within(hits.len() as u64, wanted.at_least, wanted.at_most);
     let seen = match (hits.len(), all.len()) {
         (0, 0) => "the table is empty".to_owned(),
         (0, _) => format!("none; the table has {}", list(&all.iter().collect::<Vec<_>>())),
         (many, _) => format!("{many}: {}", list(&hits)),
     };
-    Check { expected: describe::entries(ground, wanted), seen, holds }
+    Check { expected: describe::entries(ground, wanted, ""), seen, holds }
+}
+
+/// Counts the conntrack entries of a description that came or went.
+pub(super) fn changes(
+    ground: Ground<'_>,
+    change: EntryChange,
+    wanted: &Entries,
+    seen: &[(NodeId, Vec<EntryEvent>)],
+) -> Check {
+    let of_node = seen.iter().find(|(node, _)| *node == wanted.node).map(|(_, events)| events.as_slice());
+    let all: Vec<&Entry> = of_node
+        .unwrap_or_default()
+        .iter()
+        .filter(|event| event.change == change)
+        .map(|event| &event.entry)
+        .collect();
+    let hits: Vec<&Entry> = all.iter().copied().filter(|entry| entry_matches(wanted, entry)).collect();
+    let word = match change {
+        EntryChange::Created => "created",
+        EntryChange::Destroyed => "destroyed",
+    };
+    let seen = match (hits.len(), all.len()) {
+        (0, 0) => format!("none was {word}"),
+        (0, _) => format!("none; {word} were {}", list(&all)),
+        (many, _) => format!("{many}: {}", list(&hits)),
+    };
+    let holds = are_within(hits.len() as u64, wanted.at_least, wanted.at_most);
+    Check { expected: describe::entries(ground, wanted, &format!(" {word}")), seen, holds }
+}
+
+/// Some of them.
+fn list(entries: &[&Entry]) -> String {
+    let texts: Vec<String> = entries.iter().take(4).map(|entry| describe::entry(entry)).collect();
+    texts.join("; ")
 }
 
 fn entry_matches(wanted: &Entries, entry: &Entry) -> bool {

@@ -4,10 +4,10 @@ use super::{Evidence, Ground, judge, judge_always};
 use crate::{
     diagnostic::render,
     event::Check,
-    observation::{CommandSeen, Entry, ExchangeSeen, Record, SocketResult, Tuple},
+    observation::{CommandSeen, Entry, EntryEvent, ExchangeSeen, Record, SocketResult, Tuple},
     packet::{Ip, Packet, Token, TokenKind, Transport, flags},
     plan::{self, LabPlan},
-    scenario::{Protocol, Scenario, parse},
+    scenario::{EntryChange, Protocol, Scenario, parse},
     topology::NodeId,
 };
 
@@ -171,10 +171,11 @@ fn table(
             records: &records,
             exchange: Some(exchange(asked, result)),
             conntrack: &[(NodeId(GATE), vec![entry()])],
+            changes: &[(NodeId(GATE), vec![EntryEvent { change: EntryChange::Destroyed, entry: entry() }])],
             ..Evidence::default()
         };
         let ground = Ground { topology: &scenario.topology, plan: &plan };
-        let judged = judge(ground, &scenario.steps[0], &evidence);
+        let judged = judge(ground, &scenario.steps[0].expect, &evidence);
         let _ = writeln!(text, "{expectation}");
         // A pattern alone says nothing against the answer, so that is expected as well.
         for check in judged
@@ -291,6 +292,15 @@ fn conntrack_entries() {
         "conntrack = [{ at = \"gate\", mark = \"0x100/0xff00\" }]",
         "conntrack = [{ at = \"gate\", mark = \"0x100\" }]",
         "conntrack = [{ at = \"server\" }]",
+        "conntrack = [{ at = \"gate\", at-least = 2 }]",
+        "conntrack = [{ at = \"gate\", at-most = 1 }]",
+        "conntrack = [{ at = \"gate\", at-least = 1, at-most = 2 }]",
+        "destroyed = [{ at = \"gate\", mark = \"0x100/0xff00\" }]",
+        "destroyed = [{ at = \"gate\", mark = \"0x200/0xff00\" }]",
+        "destroyed = [{ at = \"gate\", count = 0 }]",
+        "destroyed = [{ at = \"server\", count = 0 }]",
+        "created = [{ at = \"gate\" }]",
+        "created = [{ at = \"gate\", count = 0 }]",
     ];
     insta::assert_snapshot!(table(&expectations, "udp", answered, SocketResult::Answered));
 }
@@ -310,7 +320,7 @@ fn commands() {
         let command = CommandSeen { status, output: output.to_owned() };
         let evidence = Evidence { command: Some(&command), ..Evidence::default() };
         let judged =
-            judge(Ground { topology: &scenario.topology, plan: &plan }, &scenario.steps[0], &evidence);
+            judge(Ground { topology: &scenario.topology, plan: &plan }, &scenario.steps[0].expect, &evidence);
         let _ = writeln!(text, "{expectation}");
         judged.checks.iter().for_each(|check| line(&mut text, check));
     }
@@ -363,7 +373,8 @@ fn a_report_tells_the_way_of_every_packet() {
         exchange: Some(exchange(Protocol::Udp, SocketResult::Answered)),
         ..Evidence::default()
     };
-    let judged = judge(Ground { topology: &scenario.topology, plan: &plan }, &scenario.steps[0], &evidence);
+    let judged =
+        judge(Ground { topology: &scenario.topology, plan: &plan }, &scenario.steps[0].expect, &evidence);
     let mut text = String::new();
     for journey in &judged.journeys {
         let _ = writeln!(text, "{}: {}", journey.packet, journey.end);

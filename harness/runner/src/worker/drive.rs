@@ -2,20 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use harness_lab::{capture::Capture, inject::Injector, lab::Lab, relay::Relay};
 use harness_model::{
     event::{CommandRun, Event, Outcome, StepReport},
-    observation::{CommandSeen, Entry, ExchangeSeen, SocketResult},
+    observation::{CommandSeen, ExchangeSeen, SocketResult, StreamSeen},
     plan::{self, LabPlan},
     scenario::{
-        self, Action, Exchange, LinkAction, LinkChange, Scenario, Step, SubjectAction, Timed, Variant,
+        self, Action, Exchange, Expect, LinkAction, LinkChange, Scenario, Step, SubjectAction, Timed, Variant,
     },
     stream::Customers,
     topology::NodeId,
-    verdict::{Evidence, Ground, describe_action, describe_change, judge, judge_always},
+    verdict::{Evidence, Ground, Judged, describe_action, describe_change, judge, judge_always},
 };
 
 use super::{
@@ -28,7 +29,15 @@ use super::{
 };
 use crate::job::Job;
 
+mod entries;
 mod inject;
+
+use entries::Watched;
+
+/// Between two looks at tables that are waited for.
+const LOOK: Duration = Duration::from_millis(20);
+/// Between two runs of a command that is run again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Runs a job in this process, which is PID 1 of a fresh sandbox, and says how it ended.
 pub(super) fn run(job: &Job, started: Instant, emit: &mut dyn FnMut(Event)) -> Remains {
@@ -78,6 +87,7 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
     lab.leave_routes_to(scenario.subject.0);
     let capture = Capture::open(&lab).map_err(|error| Failure::Capture(Box::new(error)))?;
     let services = Services::start(&lab, &plan)?;
+    let watched = Watched::begin(&lab, scenario.watched())?;
     emit(Event::LabBuilt {
         test: job.test.clone(),
         namespaces: plan.nodes.len(),
@@ -98,6 +108,7 @@ fn attempt(job: &Job, emit: &mut dyn FnMut(Event), remains: &mut Remains) -> Res
         subject,
         reactor,
         injector: Injector::default(),
+        watched,
         flows: BTreeMap::new(),
         probe: 0,
         emit,
@@ -121,6 +132,8 @@ struct Drive<'a> {
     subject: Subject<'a>,
     reactor: Reactor,
     injector: Injector,
+    /// Conntrack entries as they come and go.
+    watched: Watched,
     flows: BTreeMap<String, Flow>,
     probe: u32,
     emit: &'a mut dyn FnMut(Event),
@@ -131,6 +144,7 @@ struct Drive<'a> {
 struct Done {
     exchange: Option<ExchangeSeen>,
     injected: Option<u32>,
+    stream: Option<StreamSeen>,
     command: Option<CommandRun>,
     /// What happened when.
     timeline: Vec<String>,
@@ -143,9 +157,11 @@ impl Drive<'_> {
             self.drive_subject(SubjectAction::Apply)?;
         }
         self.reactor.hub.settle()?;
+        self.watched.look()?;
+        self.watched.forget();
         let mut failed: BTreeSet<String> = BTreeSet::new();
         for step in &self.scenario.steps {
-            let report = self.step(step)?;
+            let report = self.step(step, step.expects(&variant.name))?;
             if !report.holds() {
                 failed.insert(report.name.clone());
             }
@@ -204,31 +220,24 @@ impl Drive<'_> {
         }
     }
 
-    fn step(&mut self, step: &Step) -> Result<StepReport, Failure> {
+    fn step(&mut self, step: &Step, expect: &Expect) -> Result<StepReport, Failure> {
         let began = Instant::now();
         let first = self.reactor.hub.records.len();
-        let done = self.act(step)?;
+        let mut done = self.act(step, expect)?;
+        if let Action::Wait(limit) = &step.action {
+            self.wait(expect, began + *limit, first)?;
+        }
         if let (Some(within), None) = (step.within, done.exchange) {
             self.reactor.hub.watch_until(began + within)?;
         }
         self.reactor.hub.settle()?;
         self.subject.check()?;
         self.reactor.hub.close_step(first);
-        let stream = match &step.action {
-            Action::End { stream } => self.reactor.hub.streams.take(stream),
-            _ => None,
-        };
-        let conntrack = self.conntrack(step)?;
-        let command: Option<CommandSeen> = done.command.as_ref().map(commands::seen);
-        let evidence = Evidence {
-            records: &self.reactor.hub.records[first..],
-            exchange: done.exchange,
-            injected: done.injected,
-            command: command.as_ref(),
-            stream: stream.as_ref(),
-            conntrack: &conntrack,
-        };
-        let judged = judge(self.ground(), step, &evidence);
+        if let Action::End { stream } = &step.action {
+            done.stream = self.reactor.hub.streams.take(stream);
+        }
+        let judged = self.judge(expect, &done, first)?;
+        self.watched.forget();
         Ok(StepReport {
             name: step.name.clone(),
             action: describe_action(self.ground(), &step.action),
@@ -240,7 +249,71 @@ impl Drive<'_> {
         })
     }
 
-    fn act(&mut self, step: &Step) -> Result<Done, Failure> {
+    /// Judges by what there is now, from the record `first` on.
+    fn judge(&mut self, expect: &Expect, done: &Done, first: usize) -> Result<Judged, Failure> {
+        self.watched.look()?;
+        let conntrack = entries::tables(&mut self.reactor.lab, expect)?;
+        let command: Option<CommandSeen> = done.command.as_ref().map(commands::seen);
+        let evidence = Evidence {
+            records: &self.reactor.hub.records[first..],
+            exchange: done.exchange,
+            injected: done.injected,
+            command: command.as_ref(),
+            stream: done.stream.as_ref(),
+            conntrack: &conntrack,
+            changes: self.watched.seen(),
+        };
+        Ok(judge(self.ground(), expect, &evidence))
+    }
+
+    /// Waits until all that is expected has been seen, or for the whole time if something must not be seen.
+    fn wait(&mut self, expect: &Expect, deadline: Instant, first: usize) -> Result<(), Failure> {
+        if !expect.can_only_be_met() {
+            return self.reactor.hub.watch_until(deadline);
+        }
+        loop {
+            let judged = self.judge(expect, &Done::default(), first)?;
+            let met = judged.checks.iter().all(|check| check.holds);
+            if met || Instant::now() >= deadline {
+                return Ok(());
+            }
+            // Tables are looked at again when entries come or go, and at times: marks change without a word.
+            let again = deadline.min(Instant::now() + LOOK);
+            let mut news = false;
+            while !news && Instant::now() < again {
+                news = self.reactor.hub.turn()?;
+                if !news {
+                    self.reactor.hub.wait(&self.watched.interest(), again)?;
+                    news = self.watched.look()?;
+                }
+            }
+        }
+    }
+
+    /// Runs a command, and again until it ends as it should or the time is over.
+    fn run(
+        &mut self,
+        on: NodeId,
+        command: &str,
+        until: Option<Duration>,
+        expect: &Expect,
+    ) -> Result<CommandRun, Failure> {
+        let directory = self.job.path.parent().unwrap_or(Path::new("/"));
+        let deadline = until.map(|until| Instant::now() + until);
+        loop {
+            let arguments = ["-c", command];
+            let run =
+                commands::run(&mut self.reactor, on.0, Path::new("/bin/sh"), &arguments, directory, command)?;
+            let as_expected = expect.exit.is_none_or(|exit| run.status == exit)
+                && expect.output.as_ref().is_none_or(|text| run.output.contains(text.as_str()));
+            if as_expected || deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+                return Ok(run);
+            }
+            self.reactor.hub.watch_until(Instant::now() + AGAIN)?;
+        }
+    }
+
+    fn act(&mut self, step: &Step, expect: &Expect) -> Result<Done, Failure> {
         let mut done = Done::default();
         match &step.action {
             Action::Request(exchange) => {
@@ -267,17 +340,8 @@ impl Drive<'_> {
             }
             Action::End { stream } => self.reactor.hub.streams.end(stream)?,
             Action::Inject(injection) => done.injected = Some(self.inject(injection)?),
-            Action::Run { on, command } => {
-                let directory = self.job.path.parent().unwrap_or(std::path::Path::new("/"));
-                let shell = std::path::Path::new("/bin/sh");
-                done.command = Some(commands::run(
-                    &mut self.reactor,
-                    on.0,
-                    shell,
-                    &["-c", command],
-                    directory,
-                    command,
-                )?);
+            Action::Run { on, command, until } => {
+                done.command = Some(self.run(*on, command, *until, expect)?);
             }
             Action::Link { node, interface, change, repeat: None } => {
                 self.change_link(*node, *interface, change)?;
@@ -287,6 +351,7 @@ impl Drive<'_> {
             }
             Action::Flap(flap) => done.timeline = self.flap(flap.schedule(self.seed, &step.name))?,
             Action::Subject(action) => self.drive_subject(*action)?,
+            Action::Wait(_) => {}
         }
         Ok(done)
     }
@@ -371,14 +436,5 @@ impl Drive<'_> {
             remote: flow.remote,
             result,
         })
-    }
-
-    fn conntrack(&mut self, step: &Step) -> Result<Vec<(NodeId, Vec<Entry>)>, Failure> {
-        let nodes: BTreeSet<NodeId> = step.expect.conntrack.iter().map(|entries| entries.node).collect();
-        let mut tables = Vec::new();
-        for node in nodes {
-            tables.push((node, self.reactor.lab.conntrack(node.0)?));
-        }
-        Ok(tables)
     }
 }

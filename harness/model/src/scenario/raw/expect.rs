@@ -49,6 +49,12 @@ pub struct Expect {
     /// Conntrack entries that must exist after the step.
     #[serde(default)]
     pub conntrack: Vec<At<Conntrack>>,
+    /// Conntrack entries that came to be during the step.
+    #[serde(default)]
+    pub created: Vec<At<Conntrack>>,
+    /// Conntrack entries that were forgotten during the step, whoever did it, and for whatever reason.
+    #[serde(default)]
+    pub destroyed: Vec<At<Conntrack>>,
     /// Packets of the stream that never arrived: a number, "<= 3" or ">= 3".
     #[serde(default)]
     pub lost: Option<At<NumberOrText>>,
@@ -195,6 +201,12 @@ pub struct Conntrack {
     /// Exactly so many entries. Default: at least one.
     #[serde(default)]
     pub count: Option<At<u32>>,
+    /// At least so many.
+    #[serde(default)]
+    pub at_least: Option<At<u32>>,
+    /// At most so many.
+    #[serde(default)]
+    pub at_most: Option<At<u32>>,
 }
 
 /// An invariant over all packets of the run.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Expect, Impair};
-use crate::scenario::spanned::{At, OneOrMany};
+use crate::scenario::spanned::{At, Named, OneOrMany};
 
 /// One step: exactly one action, and what is expected of it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,9 +45,15 @@ pub struct Step {
     /// Drive the subject. Without any such step it is applied before the first one.
     #[serde(default)]
     pub subject: Option<At<SubjectAction>>,
+    /// Do nothing until all that is expected has been seen, at most so long, such as "2s".
+    #[serde(default)]
+    pub wait: Option<At<String>>,
     /// What must be so.
     #[serde(default)]
     pub expect: Option<At<Expect>>,
+    /// What must be so with one variant instead, by the variant's name.
+    #[serde(default)]
+    pub instead: Named<Expect>,
     /// How long an answer may take, such as "3s". Default: until the network is quiet.
     #[serde(default)]
     pub within: Option<At<String>>,
@@ -185,6 +191,9 @@ pub struct Run {
     pub on: At<String>,
     /// A line for /bin/sh.
     pub command: At<String>,
+    /// It is run again until it ends as expected, at most so long, such as "1s". Default: it is run once.
+    #[serde(default)]
+    pub until: Option<At<String>>,
 }
 
 /// A change of a link's state.

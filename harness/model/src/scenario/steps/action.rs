@@ -42,6 +42,7 @@ pub(super) enum Kind {
     Link,
     Flap,
     Subject,
+    Wait,
 }
 
 impl Kind {
@@ -87,6 +88,7 @@ pub(super) fn kind(step: &raw::Step, past: &mut Past, findings: &mut Findings) -
         (Kind::Link, "link", span(&step.link)),
         (Kind::Flap, "flap", span(&step.flap)),
         (Kind::Subject, "subject", span(&step.subject)),
+        (Kind::Wait, "wait", span(&step.wait)),
     ];
     let mut given: Vec<_> =
         all.iter().filter_map(|(kind, word, span)| Some((*kind, word, (*span)?))).collect();
@@ -159,7 +161,7 @@ pub(super) fn action(
         return injection(&inject.value, names, findings).map(Action::Inject);
     }
     if let Some(run) = &step.run {
-        let raw::Run { on, command } = &run.value;
+        let raw::Run { on, command, until } = &run.value;
         if command.value.trim().is_empty() {
             findings.push(Diagnostic::new(
                 &command.span,
@@ -167,7 +169,8 @@ pub(super) fn action(
                 "expected a line for /bin/sh",
             ));
         }
-        return Some(Action::Run { on: names.node(on, findings)?, command: command.value.clone() });
+        let until = until.as_ref().and_then(|text| words::duration(text, findings));
+        return Some(Action::Run { on: names.node(on, findings)?, command: command.value.clone(), until });
     }
     if let Some(link) = &step.link {
         let (node, interface) = names.interface(&link.value.at, findings)?;
@@ -180,6 +183,15 @@ pub(super) fn action(
     if let Some(flap) = &step.flap {
         past.streams.link_changes();
         return flap::flap(flap, &past.links, names, findings).map(Action::Flap);
+    }
+    if let Some(wait) = &step.wait {
+        if let Some(within) = &step.within {
+            findings.push(
+                Diagnostic::new(&within.span, "`wait` says already how long", "expected without `within`")
+                    .related(&wait.span, "so long"),
+            );
+        }
+        return words::duration(wait, findings).map(Action::Wait);
     }
     step.subject.as_ref().map(|subject| Action::Subject(subject.value))
 }

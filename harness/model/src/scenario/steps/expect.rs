@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     super::{
-        Expect, Findings, StreamExpect,
+        Entries, EntryChange, Expect, Findings, StreamExpect,
         names::Names,
         raw,
         spanned::{At, NumberOrText},
@@ -22,14 +22,14 @@ use crate::{
 ///
 /// `kind` is None for a step whose action could not be told: that has been reported.
 pub(super) fn expect(
-    step: &raw::Step,
+    given: Option<&At<raw::Expect>>,
     kind: Option<Kind>,
     names: Names<'_>,
     findings: &mut Findings,
 ) -> Expect {
     let exchanges = kind.is_some_and(Kind::exchanges);
     let runs = kind == Some(Kind::Run);
-    let Some(at) = &step.expect else {
+    let Some(at) = given else {
         return Expect { answered: exchanges.then_some(true), exit: runs.then_some(0), ..Expect::default() };
     };
     let value = &at.value;
@@ -76,9 +76,17 @@ pub(super) fn expect(
         packets,
         stream: stream(value, findings),
         conntrack: value.conntrack.iter().filter_map(|at| pattern::entries(at, names, findings)).collect(),
+        changes: changes(value, names, findings),
         exit: value.exit.as_ref().map(|exit| exit.value).or(runs.then_some(0)),
         output: value.output.as_ref().map(|text| text.value.clone()),
     }
+}
+
+fn changes(value: &raw::Expect, names: Names<'_>, findings: &mut Findings) -> Vec<(EntryChange, Entries)> {
+    let created = value.created.iter().map(|at| (EntryChange::Created, at));
+    let destroyed = value.destroyed.iter().map(|at| (EntryChange::Destroyed, at));
+    let both = created.chain(destroyed);
+    both.filter_map(|(change, at)| Some((change, pattern::entries(at, names, findings)?))).collect()
 }
 
 fn stream(value: &raw::Expect, findings: &mut Findings) -> StreamExpect {

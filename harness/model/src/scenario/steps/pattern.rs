@@ -18,8 +18,19 @@ pub(super) fn seen(
 ) -> Option<Counted> {
     let value = &at.value;
     own_needs_an_exchange(value, kind, findings);
-    let bound = value.at_least.as_ref().or(value.at_most.as_ref());
-    if let (Some(exact), Some(bound)) = (&value.count, bound) {
+    let (at_least, at_most) = bounds(&value.count, &value.at_least, &value.at_most, findings);
+    Some(Counted { pattern: pattern(at, names, findings)?, at_least, at_most })
+}
+
+/// How many there may be: at least so many, and at most.
+fn bounds(
+    exact: &Option<At<u32>>,
+    least: &Option<At<u32>>,
+    most: &Option<At<u32>>,
+    findings: &mut Findings,
+) -> (u32, Option<u32>) {
+    let bound = least.as_ref().or(most.as_ref());
+    if let (Some(exact), Some(bound)) = (exact, bound) {
         findings.push(
             Diagnostic::new(
                 &bound.span,
@@ -28,7 +39,7 @@ pub(super) fn seen(
             )
             .related(&exact.span, "the exact count"),
         );
-    } else if let (Some(least), Some(most)) = (&value.at_least, &value.at_most)
+    } else if let (Some(least), Some(most)) = (least, most)
         && most.value < least.value
     {
         findings.push(
@@ -37,13 +48,10 @@ pub(super) fn seen(
         );
     }
     let number = |number: &Option<At<u32>>| number.as_ref().map(|number| number.value);
-    let (at_least, at_most) = match number(&value.count) {
+    match number(exact) {
         Some(count) => (count, Some(count)),
-        None => {
-            (number(&value.at_least).unwrap_or(u32::from(value.at_most.is_none())), number(&value.at_most))
-        }
-    };
-    Some(Counted { pattern: pattern(at, names, findings)?, at_least, at_most })
+        None => (number(least).unwrap_or(u32::from(most.is_none())), number(most)),
+    }
 }
 
 /// A pattern that must not match.
@@ -221,6 +229,7 @@ pub(super) fn entries(at: &At<raw::Conntrack>, names: Names<'_>, findings: &mut 
     let (reply_source, reply_destination) =
         (endpoint(&value.reply_source), endpoint(&value.reply_destination));
     let mark = value.mark.as_ref().and_then(|text| words::mark(text, findings));
+    let (at_least, at_most) = bounds(&value.count, &value.at_least, &value.at_most, findings);
     Some(Entries {
         node: node?,
         protocol: value.protocol.as_ref().map(|protocol| protocol.value),
@@ -229,6 +238,7 @@ pub(super) fn entries(at: &At<raw::Conntrack>, names: Names<'_>, findings: &mut 
         reply_source,
         reply_destination,
         mark,
-        count: value.count.as_ref().map(|count| count.value),
+        at_least,
+        at_most,
     })
 }

@@ -66,7 +66,12 @@ impl Streams {
     /// Reports what a step expects of the stream that it ends and that no stream could show.
     pub(super) fn check(&mut self, step: &raw::Step, names: Names<'_>, findings: &mut Findings) {
         let Some(ended) = self.just_ended.take() else { return };
-        let Some(expect) = &step.expect else { return };
+        for expect in step.expect.iter().chain(step.instead.iter().map(|(_, expect)| expect)) {
+            Self::check_one(&ended, expect, names, findings);
+        }
+    }
+
+    fn check_one(ended: &Running, expect: &At<raw::Expect>, names: Names<'_>, findings: &mut Findings) {
         if let Some(recovery) = expect.value.recovery.as_ref().filter(|_| !ended.link_changed) {
             findings.push(
                 Diagnostic::new(

@@ -73,7 +73,7 @@ fn judged(expect: &str, recovery: Recovery) -> Vec<Check> {
     };
     let ground = Ground { topology: &scenario.topology, plan: &plan };
     let evidence = Evidence { stream: Some(&seen), ..Evidence::default() };
-    judge(ground, &scenario.steps[2], &evidence).checks
+    judge(ground, &scenario.steps[2].expect, &evidence).checks
 }
 
 #[rstest]
