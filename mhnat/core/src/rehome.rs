@@ -63,6 +63,18 @@ enum Why {
     Changed,
 }
 
+/// Connections of one family with this mark under the mask that have another source than they began with, and still the
+/// destination that they began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bulk {
+    /// The mark of their uplink.
+    pub mark: u32,
+    /// The bits of it that count.
+    pub mask: u32,
+    /// IPv4 or IPv6.
+    pub family: Family,
+}
+
 impl Sweep {
     /// What is to leave the uplinks that carry nothing now. `seen` has their addresses as they were when they did.
     pub fn of_loss(model: &Model, seen: &Model, slots: &Slots, now: &Availability, drains: &Drains) -> Self {
@@ -176,6 +188,18 @@ impl Sweep {
     pub fn only_mark(&self) -> Option<(u32, u32)> {
         let first = self.leaving.first().filter(|it| self.marked && it.why != Why::Changed)?;
         self.leaving.iter().all(|it| it.mark == first.mark).then_some((first.mark, self.mask))
+    }
+
+    /// What the kernel can be asked to forget at once, without a look at each connection: nothing if some with these
+    /// signs are to stay. It is not all of the sweep: others of it were not translated.
+    pub fn bulks(&self) -> Vec<Bulk> {
+        let alike = |it: &Leaving| it.why != Why::Changed && it.keeps.is_empty() && !it.resets;
+        // Who asked an address of ours has another destination than he asked for or no other source, and so has what
+        // goes to a fan-out. Marks of another node's connections mean something else here.
+        if !self.marked || !self.peers.is_empty() || !self.leaving.iter().all(alike) {
+            return Vec::new();
+        }
+        self.leaving.iter().map(|it| Bulk { mark: it.mark, mask: self.mask, family: it.family }).collect()
     }
 
     /// Whether sockets of this host are to be closed as well.

@@ -256,6 +256,12 @@ impl Kernel {
         forget::forget(sweep)
     }
 
+    /// Forgets most of the connections that a sweep takes where they are very many, and says how many; nothing where
+    /// each of them has to be looked at.
+    pub(crate) fn forget_most(sweep: &Sweep) -> Result<Option<u64>, KernelError> {
+        forget::forget_most(sweep)
+    }
+
     /// Closes the sockets of this host that a sweep closes, and says how many they were.
     pub(crate) fn close(sweep: &Sweep) -> Result<u64, KernelError> {
         sockets::close(sweep)

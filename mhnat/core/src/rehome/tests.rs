@@ -300,3 +300,21 @@ fn a_second_look_for_what_stood_in(#[case] carriers: &[&str], #[case] leaves: bo
     sweep.hold(&model, &with(&model, carriers));
     assert_eq!(!sweep.is_empty(), leaves);
 }
+
+#[test]
+fn the_kernel_is_asked_for_all_at_once_where_none_with_these_signs_stays() {
+    let model = model(TWO);
+    let slots = slots(&model);
+    let lost = |model: &Model| {
+        let now = with(model, &["eth1"]);
+        Sweep::of_loss(model, model, &slots, &now, &Drains::default()).bulks()
+    };
+    // Of IPv6 there is no other.
+    assert_eq!(lost(&model), [Bulk { mark: CABLE, mask: model.mask.bits(), family: Family::V4 }]);
+    let unmarked = Model { pinning: false, ..model.clone() };
+    assert_eq!(lost(&unmarked), []);
+    // Those that go to the prefixes of the radio stay there.
+    let (before, now) = (with(&model, &["eth1"]), with(&model, &["eth0", "eth1"]));
+    let back = Sweep::of_return(&model, &slots, &before, &now, &Drains::default());
+    assert!(!back.is_empty() && back.bulks().is_empty());
+}

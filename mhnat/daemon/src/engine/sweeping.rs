@@ -56,13 +56,12 @@ impl Sweeping {
             sweep.hold(model, now);
         }
         let first: Vec<_> = self.waiting.drain(..).filter(|it| !it.is_empty()).collect();
-        let all: Vec<_> =
-            self.again.drain(..).filter(|it| !it.is_empty()).chain(first.iter().cloned()).collect();
-        if all.is_empty() {
+        let again: Vec<_> = self.again.drain(..).filter(|it| !it.is_empty()).collect();
+        if first.is_empty() && again.is_empty() {
             return;
         }
-        let begun = Instant::now();
-        let work = spawn_blocking(move || sweep(&all, begun));
+        let (begun, new) = (Instant::now(), first.clone());
+        let work = spawn_blocking(move || sweep(&new, &again, begun));
         self.running = Some(Running { first, work });
     }
 
@@ -100,13 +99,20 @@ impl Sweeping {
     }
 }
 
-fn sweep(sweeps: &[Sweep], begun: Instant) -> Result<Swept, KernelError> {
+fn sweep(first: &[Sweep], again: &[Sweep], begun: Instant) -> Result<Swept, KernelError> {
     let mut swept = Swept::default();
-    for sweep in sweeps {
+    for sweep in first {
+        // Whatever this leaves is found when they are looked for once more.
+        swept.forgotten += match Kernel::forget_most(sweep)? {
+            Some(most) => most,
+            None => Kernel::forget(sweep)?,
+        };
+    }
+    for sweep in again {
         swept.forgotten += Kernel::forget(sweep)?;
     }
     swept.took = begun.elapsed();
-    for sweep in sweeps {
+    for sweep in first.iter().chain(again) {
         match Kernel::close(sweep) {
             Ok(closed) => swept.closed += closed,
             Err(error) => swept.unclosed = Some(error.into()),

@@ -1,25 +1,39 @@
-//! Forgets tracked connections: one dump of the table through ctnetlink, and a request for each that goes
-//! (linux/netfilter/nfnetlink_conntrack.h).
+//! Forgets tracked connections through ctnetlink (linux/netfilter/nfnetlink_conntrack.h): one dump of the table, and a
+//! request for each that goes; or, where there are very many, one request for all that have the same signs.
 
+use std::fs;
 use std::io;
 
-use mhnat_core::rehome::Sweep;
+use mhnat_core::family::Family;
+use mhnat_core::rehome::{Bulk, Sweep};
 use netlink_sys::Socket;
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
 use super::conntrack::{self, CTA_MARK, CTA_TUPLE_ORIG, entry};
 use super::{KernelError, denied, injected};
-use crate::netlink::{ACK, NESTED, attributes, netfilter, outcome, push, request};
+use crate::netlink::{
+    ACK, DUMP, HEADER, NESTED, ask, attributes, messages, netfilter, outcome, push, request,
+};
 
-/// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE`.
+/// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
+const GET: u16 = 1 << 8 | 1;
 const DELETE: u16 = 1 << 8 | 2;
+const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const CTA_MARK_MASK: u16 = 21;
+const CTA_STATUS_MASK: u16 = 26;
 
-/// Requests in one datagram, whose acknowledgements fit into the socket's buffer.
-const AT_ONCE: usize = 64;
+/// `IPS_SRC_NAT` and `IPS_DST_NAT` (linux/netfilter/nf_conntrack_common.h).
+const SOURCE_TRANSLATED: u32 = 1 << 4;
+const DESTINATION_TRANSLATED: u32 = 1 << 5;
+
+/// With more entries than these, it is worth a request to look at them in the kernel first.
+const MANY: u64 = 4096;
+
+/// Bytes of requests in one datagram, all of which could be refused without an answer being lost in the socket's buffer.
+const AT_ONCE: usize = 16 << 10;
 
 /// Forgets the connections of the sweep, and says how many they were.
 pub(super) fn forget(sweep: &Sweep) -> Result<u64, KernelError> {
@@ -28,44 +42,131 @@ pub(super) fn forget(sweep: &Sweep) -> Result<u64, KernelError> {
     }
     let what = "forget the connections of an uplink";
     injected(what)?;
-    attempt(sweep).map_err(denied(what))
+    one_by_one(sweep).map_err(denied(what))
 }
 
-fn attempt(sweep: &Sweep) -> io::Result<u64> {
+/// Forgets most connections of the sweep at once where they are very many and can be told by their signs, and says how
+/// many fewer there are then; nothing where each is to be looked at.
+pub(super) fn forget_most(sweep: &Sweep) -> Result<Option<u64>, KernelError> {
+    let bulks = sweep.bulks();
+    let Some(before) = entries().filter(|it| *it > MANY && !bulks.is_empty()) else { return Ok(None) };
+    let what = "forget the connections of an uplink at once";
+    injected(what)?;
+    if !at_once(&bulks).map_err(denied(what))? {
+        return Ok(None);
+    }
+    Ok(Some(before.saturating_sub(entries().unwrap_or(before))))
+}
+
+/// How many connections are tracked (Documentation/networking/nf_conntrack-sysctl.rst).
+fn entries() -> Option<u64> {
+    fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").ok()?.trim().parse().ok()
+}
+
+/// Whether the kernel has done so.
+fn at_once(bulks: &[Bulk]) -> io::Result<bool> {
     let socket = netfilter()?;
+    if !heeds_status(&socket)? {
+        return Ok(false);
+    }
+    for bulk in bulks {
+        let mut signs = mark(bulk.mark, bulk.mask);
+        push(&mut signs, CTA_STATUS, &SOURCE_TRANSLATED.to_be_bytes());
+        push(&mut signs, CTA_STATUS_MASK, &(SOURCE_TRANSLATED | DESTINATION_TRANSLATED).to_be_bytes());
+        let family = match bulk.family {
+            Family::V4 => libc::AF_INET,
+            Family::V6 => libc::AF_INET6,
+        };
+        let mut request = request(DELETE, ACK, u8::try_from(family).unwrap_or_default(), &signs);
+        // Only with a version in `struct nfgenmsg` does the kernel heed the family (`ctnetlink_del_conntrack()`).
+        if let Some(version) = request.get_mut(HEADER + 1) {
+            *version = 1;
+        }
+        socket.send(&request, 0)?;
+        let mut answer = Vec::with_capacity(256);
+        socket.recv(&mut answer, 0)?;
+        outcome(&answer)?;
+    }
+    Ok(true)
+}
+
+/// Whether the kernel looks at the status at all, as it does since 5.15: before, it would forget all of the mark. It
+/// refuses a mask without a value then, and knows no entry with all bits of the mark before.
+fn heeds_status(socket: &Socket) -> io::Result<bool> {
+    let mut signs = mark(u32::MAX, u32::MAX);
+    push(&mut signs, CTA_STATUS_MASK, &SOURCE_TRANSLATED.to_be_bytes());
+    match ask(socket, GET, DUMP, 0, &signs, &mut |_, _| {}) {
+        Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(true),
+        other => other.map(|()| false),
+    }
+}
+
+fn one_by_one(sweep: &Sweep) -> io::Result<u64> {
+    let filter = sweep.only_mark().map(|(value, mask)| mark(value, mask)).unwrap_or_default();
+    let (listing, socket) = (netfilter()?, netfilter()?);
     socket.set_cap_ack(true)?;
-    let mut forgotten = 0;
-    for requests in doomed(&socket, sweep)?.chunks(AT_ONCE) {
-        socket.send(&requests.concat(), 0)?;
-        for _ in requests {
-            let mut answer = Vec::with_capacity(256);
-            // The kernel has answered all before the send returned.
-            socket.recv(&mut answer, MsgFlags::MSG_DONTWAIT.bits())?;
-            match outcome(&answer) {
-                Ok(()) => forgotten += 1,
-                // It has ended by itself meanwhile.
-                Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+    let mut deletions = Deletions { socket, requests: Vec::new(), number: 0, outcome: Ok(()) };
+    // They go while the rest is listed: nobody needs room for all of them.
+    conntrack::dump(&listing, &filter, &mut |family, body| {
+        if entry(body).is_some_and(|entry| sweep.takes(&entry)) {
+            deletions.add(&deletion(family, body));
+        }
+    })?;
+    deletions.send();
+    deletions.outcome.map(|()| deletions.number)
+}
+
+/// Requests on their way, of which the kernel only tells what it refuses.
+struct Deletions {
+    socket: Socket,
+    requests: Vec<u8>,
+    /// Those that were not refused.
+    number: u64,
+    outcome: io::Result<()>,
+}
+
+impl Deletions {
+    fn add(&mut self, request: &[u8]) {
+        self.requests.extend(request);
+        self.number += 1;
+        if self.requests.len() >= AT_ONCE {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if self.requests.is_empty() || self.outcome.is_err() {
+            return;
+        }
+        self.outcome = self.socket.send(&self.requests, 0).and_then(|_| self.heed());
+        self.requests.clear();
+    }
+
+    /// Hears what was refused. The kernel has answered before the send returned.
+    fn heed(&mut self) -> io::Result<()> {
+        loop {
+            let mut answers = Vec::with_capacity(4096);
+            match self.socket.recv(&mut answers, MsgFlags::MSG_DONTWAIT.bits()) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
+            }
+            for answer in messages(&answers) {
+                match outcome(answer?) {
+                    // It has ended by itself meanwhile.
+                    Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => self.number -= 1,
+                    other => other?,
+                }
             }
         }
     }
-    Ok(forgotten)
 }
 
-/// The requests that delete what the sweep takes.
-fn doomed(socket: &Socket, sweep: &Sweep) -> io::Result<Vec<Vec<u8>>> {
-    let mut filter = Vec::new();
-    if let Some((mark, mask)) = sweep.only_mark() {
-        push(&mut filter, CTA_MARK, &mark.to_be_bytes());
-        push(&mut filter, CTA_MARK_MASK, &mask.to_be_bytes());
-    }
-    let mut found = Vec::new();
-    conntrack::dump(socket, &filter, &mut |family, body| {
-        if entry(body).is_some_and(|entry| sweep.takes(&entry)) {
-            found.push(deletion(family, body));
-        }
-    })?;
-    Ok(found)
+fn mark(value: u32, mask: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    push(&mut out, CTA_MARK, &value.to_be_bytes());
+    push(&mut out, CTA_MARK_MASK, &mask.to_be_bytes());
+    out
 }
 
 /// The request that deletes this connection, and no other that has taken its place since.
@@ -78,5 +179,5 @@ fn deletion(family: u8, body: &[u8]) -> Vec<u8> {
             _ => {}
         }
     }
-    request(DELETE, ACK, family, &of_it)
+    request(DELETE, 0, family, &of_it)
 }
