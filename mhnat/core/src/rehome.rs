@@ -13,7 +13,7 @@ use std::net::IpAddr;
 pub use self::drain::Drains;
 use crate::explain::Entry;
 use crate::family::Family;
-use crate::link::Availability;
+use crate::link::{Availability, is_global};
 use crate::mark::MarkMask;
 use crate::model::{FlowFate, Leg, Model, Source, Uplink};
 use crate::name::UplinkName;
@@ -34,6 +34,8 @@ pub struct Sweep {
     probes: BTreeSet<(IpAddr, IpAddr)>,
     /// The addresses of another node, which chose for its connections and marked them.
     peers: BTreeSet<IpAddr>,
+    /// Families in which connections are looked for that began while there was nobody to translate them.
+    untranslated: BTreeSet<Family>,
 }
 
 /// One family of an uplink that connections are to leave.
@@ -139,10 +141,26 @@ impl Sweep {
         Self::new(model, model, leaving.collect())
     }
 
+    /// What began while the rules were not there, before the start or after somebody has taken them away. The kernel
+    /// decides about translation once for a connection: its packets have a private source for as long as they come, and
+    /// the guard stops them. Only what was never answered is taken: what was, has a way without us.
+    pub fn of_gap(model: &Model) -> Self {
+        let translating = model.legs().filter(|(_, _, leg)| leg.source != Source::Unchanged);
+        let untranslated: BTreeSet<_> = translating.map(|(_, family, _)| family).collect();
+        if untranslated.is_empty() {
+            return Self::default();
+        }
+        Self { untranslated, ..Self::about(model, model, Vec::new()) }
+    }
+
     fn new(model: &Model, seen: &Model, leaving: Vec<Leaving>) -> Self {
         if leaving.is_empty() {
             return Self::default();
         }
+        Self::about(model, seen, leaving)
+    }
+
+    fn about(model: &Model, seen: &Model, leaving: Vec<Leaving>) -> Self {
         let own =
             [model, seen].into_iter().flat_map(Model::legs).flat_map(|(_, _, leg)| leg.addresses.iter());
         let fixed = model.fan_outs.iter().filter(|it| it.uplink.is_some()).map(|it| &it.dummy);
@@ -157,6 +175,7 @@ impl Sweep {
             bound,
             probes,
             peers,
+            untranslated: BTreeSet::new(),
         }
     }
 
@@ -176,7 +195,7 @@ impl Sweep {
 
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
-        self.leaving.is_empty()
+        self.leaving.is_empty() && self.untranslated.is_empty()
     }
 
     /// The uplinks that connections leave.
@@ -193,7 +212,8 @@ impl Sweep {
     /// What the kernel can be asked to forget at once, without a look at each connection: nothing if some with these
     /// signs are to stay. It is not all of the sweep: others of it were not translated.
     pub fn bulks(&self) -> Vec<Bulk> {
-        let alike = |it: &Leaving| it.why != Why::Changed && it.keeps.is_empty() && !it.resets;
+        // With what stood in goes what this host has sent there by its own choice, which is to stay.
+        let alike = |it: &Leaving| it.why == Why::Lost && it.keeps.is_empty() && !it.resets;
         // Who asked an address of ours has another destination than he asked for or no other source, and so has what
         // goes to a fan-out. Marks of another node's connections mean something else here.
         if !self.marked || !self.peers.is_empty() || !self.leaving.iter().all(alike) {
@@ -228,8 +248,21 @@ impl Sweep {
             return false;
         }
         let mark = entry.mark & self.mask;
+        if self.untranslated.contains(&family)
+            && mark == 0
+            && !entry.answered
+            && (reply.source.address, reply.destination.address) == (to, original.source.address)
+            && is_global(to)
+            && !self.bound.contains(&original.source.address)
+        {
+            return true;
+        }
+        // Who has bound an address of ours has chosen its uplink, and would have the same entry again.
+        let chosen = self.bound.contains(&original.source.address)
+            && reply.destination.address == original.source.address;
         self.leaving
             .iter()
+            .filter(|it| !(chosen && it.why == Why::StoodIn))
             .filter(|it| it.family == family && !it.keeps.iter().any(|net| net.contains(&to)))
             .filter(|it| !(it.resets && entry.tcp && (mark == it.mark || !self.by_mark)))
             .any(|it| {

@@ -104,6 +104,8 @@ pub struct Entry {
     pub mark: u32,
     /// Whether it is one of TCP.
     pub tcp: bool,
+    /// Whether an answer has come.
+    pub answered: bool,
 }
 
 /// What is known of the packet's connection.

@@ -227,6 +227,7 @@ fn an_entry_of_the_kernel_translates_as_it_says() {
         reply: tuple("198.51.100.10:443", "203.0.113.1:6000"),
         mark: 0x200,
         tcp: true,
+        answered: true,
     };
     let there = Connection::Established { mark: 0x200, answer: false, entry: Some(entry) };
     let found = ask(BOTH, &question(Some("lan0"), Some("10.0.0.2:5000"), "192.0.2.1:443/tcp", there));
@@ -248,6 +249,7 @@ fn an_answer_for_the_other_node_has_its_address_and_no_mark() {
         reply: tuple("10.0.0.2:22", "198.51.100.80:5000"),
         mark: 0x200,
         tcp: true,
+        answered: true,
     };
     let sync = |peers: &str| {
         format!(
@@ -326,6 +328,7 @@ fn looped() -> (Question, Question) {
         reply: Tuple { source: end(server), destination: end(client) },
         mark: 0,
         tcp: false,
+        answered: true,
     };
     let asks = question(Some("eth1"), Some(client), &format!("{asked}/udp"), Connection::New);
     let answer = Connection::Established { mark: 0, answer: true, entry: Some(entry) };

@@ -73,6 +73,7 @@ fn entry(from: &str, to: &str, as_source: &str, mark: u32) -> Entry {
         reply: Tuple { source: end(to, 80), destination: end(as_source, 5000) },
         mark,
         tcp: false,
+        answered: false,
     }
 }
 
@@ -167,6 +168,7 @@ fn what_leaves_a_lost_uplink(
 #[case::its_own_destination("10.0.0.7", "192.0.2.200", RADIO, false)]
 #[case::asked_there("192.0.2.9", "203.0.113.2", RADIO, false)]
 #[case::already_back("10.0.0.7", "192.0.2.9", CABLE, false)]
+#[case::of_this_host_by_its_address("203.0.113.2", "192.0.2.9", RADIO, false)]
 fn what_goes_back(#[case] from: &str, #[case] to: &str, #[case] mark: u32, #[case] goes: bool) {
     let model = model(TWO);
     let (before, now) = (with(&model, &["eth1"]), with(&model, &["eth0", "eth1"]));
@@ -317,4 +319,33 @@ fn the_kernel_is_asked_for_all_at_once_where_none_with_these_signs_stays() {
     let (before, now) = (with(&model, &["eth1"]), with(&model, &["eth0", "eth1"]));
     let back = Sweep::of_return(&model, &slots, &before, &now, &Drains::default());
     assert!(!back.is_empty() && back.bulks().is_empty());
+}
+
+#[rstest]
+#[case::of_a_host("10.0.0.7", "192.0.2.9", "10.0.0.7", 0, false, true)]
+#[case::of_a_host_in_ipv6("fd10::7", "2001:db8:80::80", "fd10::7", 0, false, true)]
+#[case::with_other_software_s_mark("10.0.0.7", "192.0.2.9", "10.0.0.7", 0x80000, false, true)]
+#[case::answered("10.0.0.7", "192.0.2.9", "10.0.0.7", 0, true, false)]
+#[case::translated("10.0.0.7", "192.0.2.9", "198.51.100.2", 0, false, false)]
+#[case::by_an_uplink_already("10.0.0.7", "192.0.2.9", "10.0.0.7", CABLE, false, false)]
+#[case::of_this_host("198.51.100.2", "192.0.2.9", "198.51.100.2", 0, false, false)]
+#[case::to_this_host("192.0.2.9", "198.51.100.2", "192.0.2.9", 0, false, false)]
+#[case::on_a_link("10.0.0.7", "224.0.0.251", "10.0.0.7", 0, false, false)]
+fn what_began_in_a_gap_begins_anew(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] source: &str,
+    #[case] mark: u32,
+    #[case] answered: bool,
+    #[case] leaves: bool,
+) {
+    let sweep = Sweep::of_gap(&model(TWO));
+    assert!(!sweep.is_empty());
+    assert_eq!(sweep.takes(&Entry { answered, ..entry(from, to, source, mark) }), leaves);
+}
+
+#[test]
+fn where_nothing_is_translated_there_is_no_gap() {
+    let routed = "[[uplink]]\nname = \"a\"\ninterface = \"eth0\"\naddress = \"198.51.100.2\"\nmetric = 1\n";
+    assert!(Sweep::of_gap(&model(routed)).is_empty());
 }

@@ -135,7 +135,7 @@ impl<'a> Keeper<'a> {
         if let Some(picture) = self.forestall(news, events, prober).await {
             turn.took = begun.elapsed();
             turn.mended = true;
-            self.follow(picture, &mut turn);
+            self.follow(picture, false, &mut turn);
         }
         let (devices, model, links) = links(&self.model, &self.kernel).await?;
         let seen = prober.judge(&model, links);
@@ -144,6 +144,8 @@ impl<'a> Keeper<'a> {
         let picture = Picture::take((devices, model, seen), Some(&self.state), known, &self.kernel).await?;
         prober.lead(&picture.model, &picture.slots);
         let commands = self.commands(&picture);
+        // Our tables were not there, or not as we knew them: somebody may have begun something without them.
+        let gap = !commands.is_empty() && self.loaded != Some(picture.generation);
         if differs(&picture, &commands) {
             turn.mended = true;
             self.mend(&picture, &commands, events).await?;
@@ -152,7 +154,7 @@ impl<'a> Keeper<'a> {
         if turn.mended || !self.remembers(&picture) {
             self.remember(&picture)?;
         }
-        self.follow(picture, &mut turn);
+        self.follow(picture, gap, &mut turn);
         let unsure = (turn.mended && self.loaded.is_none()).then_some(AGAIN);
         let drained = self.drains.deadline().map(|it| it.since(now()));
         turn.again = [unsure, self.sweeping.due(), drained].into_iter().flatten().min();
@@ -220,11 +222,12 @@ impl<'a> Keeper<'a> {
     }
 
     /// What the new picture means for connections: only now is there another way.
-    fn follow(&mut self, picture: Picture, turn: &mut Turn) {
+    fn follow(&mut self, picture: Picture, gap: bool, turn: &mut Turn) {
         let transitions = self.transitions(&picture);
         let before = self.last.as_ref().map(|it| &it.availability);
         let over = self.drains.note(&picture.model, before, &picture.availability, now());
-        let sweeps = self.sweeps(&picture, over || !transitions.is_empty());
+        let mut sweeps = self.sweeps(&picture, over || !transitions.is_empty());
+        sweeps.extend(gap.then(|| Sweep::of_gap(&picture.model)));
         self.drains.forget_returned();
         self.sweeping.begin(sweeps, &picture.model, &picture.availability);
         turn.transitions.extend(transitions);

@@ -18,6 +18,7 @@ const FAMILIES: (u8, u8, u8) = (0, 2, 10);
 
 pub(super) const CTA_TUPLE_ORIG: u16 = 1;
 pub(super) const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
 pub(super) const CTA_MARK: u16 = 8;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
@@ -26,6 +27,9 @@ const CTA_PROTO_NUM: u16 = 1;
 const TCP: u8 = 6;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
+
+/// `IPS_SEEN_REPLY` (linux/netfilter/nf_conntrack_common.h).
+const SEEN_REPLY: u32 = 1 << 1;
 
 /// The entry that a packet with these ends belongs to, whichever side began.
 pub(super) fn find(tuple: Tuple, protocol: Protocol) -> Result<Option<Entry>, KernelError> {
@@ -80,7 +84,7 @@ fn key(tuple: Tuple, protocol: Protocol) -> Option<Vec<u8>> {
 
 /// The entry that these attributes tell of.
 pub(super) fn entry(body: &[u8]) -> Option<Entry> {
-    let mut mark = 0;
+    let (mut mark, mut status) = (0, 0);
     let (mut original, mut reply, mut tcp) = (None, None, false);
     for (kind, value) in attributes(body) {
         match kind {
@@ -91,10 +95,12 @@ pub(super) fn entry(body: &[u8]) -> Option<Entry> {
             }
             CTA_TUPLE_REPLY => reply = tuple(value),
             CTA_MARK => mark = number(value).unwrap_or_default(),
+            CTA_STATUS => status = number(value).unwrap_or_default(),
             _ => {}
         }
     }
-    Some(Entry { original: original?, reply: reply?, mark, tcp })
+    let answered = status & SEEN_REPLY != 0;
+    Some(Entry { original: original?, reply: reply?, mark, tcp, answered })
 }
 
 fn tuple(bytes: &[u8]) -> Option<Tuple> {
