@@ -104,7 +104,7 @@ impl Gateway {
             let _ = writeln!(
                 text,
                 "[[uplink]]\nname = \"up{number}\"\ninterface = \"u{number}\"\naddress = \"10.{net}.0.2\"\n\
-                 gateway = \"10.{net}.0.1\"\nmetric = {net}\nprefixes = [\"198.18.{number}.0/24\"]"
+                 gateway = \"10.{net}.0.1\"\nsource = \"masquerade\"\nmetric = {net}\nprefixes = [\"198.18.{number}.0/24\"]"
             );
         }
         text
