@@ -55,6 +55,8 @@ pub(crate) struct Keeper<'a> {
     drains: Drains,
     /// What speaks against legs whose links are well.
     health: Ailments,
+    /// What has changed and was not given away: what comes behind it did not succeed.
+    untold: Vec<Transition>,
 }
 
 /// One leg of an uplink can carry packets, or cannot any more.
@@ -74,6 +76,8 @@ pub(crate) struct Turn {
     pub(crate) mended: bool,
     /// From its beginning to the last change, without the look at what it did.
     pub(crate) took: Duration,
+    /// By what connections are known that stay on uplinks which are lost; the same as before when not given.
+    pub(crate) stranded: Option<Sweep>,
     /// When another turn is due even if nothing happens.
     pub(crate) again: Option<Duration>,
 }
@@ -99,6 +103,7 @@ impl<'a> Keeper<'a> {
             sweeping: Sweeping::default(),
             drains: Drains::default(),
             health: Ailments::default(),
+            untold: Vec::new(),
         })
     }
 
@@ -106,6 +111,11 @@ impl<'a> Keeper<'a> {
     pub(crate) fn reconfigure(&mut self, model: Model, config: Config) {
         self.model = model;
         self.config = config;
+    }
+
+    /// How it should be.
+    pub(crate) const fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Somebody has touched our tables.
@@ -155,6 +165,7 @@ impl<'a> Keeper<'a> {
         self.follow(picture, &mut turn);
         let unsure = (turn.mended && self.loaded.is_none()).then_some(AGAIN);
         let drained = self.drains.deadline().map(|it| it.since(now()));
+        turn.transitions = std::mem::take(&mut self.untold);
         turn.again = [unsure, self.sweeping.due(), drained].into_iter().flatten().min();
         Ok(turn)
     }
@@ -224,10 +235,15 @@ impl<'a> Keeper<'a> {
         let transitions = self.transitions(&picture);
         let before = self.last.as_ref().map(|it| &it.availability);
         let over = self.drains.note(&picture.model, before, &picture.availability, now());
+        if !transitions.is_empty() {
+            let seen = self.last.as_ref().map_or(&picture.model, |it| &it.model);
+            let lost = Sweep::stranded(&picture.model, seen, &picture.slots, &picture.availability);
+            turn.stranded = Some(lost);
+        }
         let sweeps = self.sweeps(&picture, over || !transitions.is_empty());
         self.drains.forget_returned();
         self.sweeping.begin(sweeps, &picture.model, &picture.availability);
-        turn.transitions.extend(transitions);
+        self.untold.extend(transitions);
         self.last = Some(picture);
     }
 
