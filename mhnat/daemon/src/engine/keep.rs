@@ -57,6 +57,8 @@ pub(crate) struct Keeper<'a> {
     health: Ailments,
     /// What has changed and was not given away: what comes behind it did not succeed.
     untold: Vec<Transition>,
+    /// By what connections are known that stay on uplinks which are lost, where that was not given away.
+    stranded: Option<Sweep>,
 }
 
 /// One leg of an uplink can carry packets, or cannot any more.
@@ -104,6 +106,7 @@ impl<'a> Keeper<'a> {
             drains: Drains::default(),
             health: Ailments::default(),
             untold: Vec::new(),
+            stranded: None,
         })
     }
 
@@ -145,7 +148,7 @@ impl<'a> Keeper<'a> {
         if let Some(picture) = self.forestall(news, events, prober).await {
             turn.took = begun.elapsed();
             turn.mended = true;
-            self.follow(picture, &mut turn);
+            self.follow(picture);
         }
         let (devices, model, links) = links(&self.model, &self.kernel).await?;
         let seen = prober.judge(&model, links);
@@ -162,10 +165,11 @@ impl<'a> Keeper<'a> {
         if turn.mended || !self.remembers(&picture) {
             self.remember(&picture)?;
         }
-        self.follow(picture, &mut turn);
+        self.follow(picture);
         let unsure = (turn.mended && self.loaded.is_none()).then_some(AGAIN);
         let drained = self.drains.deadline().map(|it| it.since(now()));
         turn.transitions = std::mem::take(&mut self.untold);
+        turn.stranded = self.stranded.take();
         turn.again = [unsure, self.sweeping.due(), drained].into_iter().flatten().min();
         Ok(turn)
     }
@@ -231,14 +235,14 @@ impl<'a> Keeper<'a> {
     }
 
     /// What the new picture means for connections: only now is there another way.
-    fn follow(&mut self, picture: Picture, turn: &mut Turn) {
+    fn follow(&mut self, picture: Picture) {
         let transitions = self.transitions(&picture);
         let before = self.last.as_ref().map(|it| &it.availability);
         let over = self.drains.note(&picture.model, before, &picture.availability, now());
         if !transitions.is_empty() {
             let seen = self.last.as_ref().map_or(&picture.model, |it| &it.model);
             let lost = Sweep::stranded(&picture.model, seen, &picture.slots, &picture.availability);
-            turn.stranded = Some(lost);
+            self.stranded = Some(lost);
         }
         let sweeps = self.sweeps(&picture, over || !transitions.is_empty());
         self.drains.forget_returned();
