@@ -136,9 +136,14 @@ impl Prober {
             for question in self.monitor.due(time) {
                 self.ask(&question, time);
             }
-            let monitor = &self.monitor;
-            let given_up = self.flights.extract_if(.., |id, _| !monitor.awaits(*id));
-            given_up.for_each(|(_, asked)| self.book.open().chronicle.probe_ended(&asked.key, None));
+            let (monitor, book) = (&self.monitor, &self.book);
+            self.flights.retain(|id, asked| {
+                let awaited = monitor.awaits(*id);
+                if !awaited {
+                    book.open().chronicle.probe_ended(&asked.key, None);
+                }
+                awaited
+            });
             let ailments = self.monitor.ailments();
             if ailments != self.told {
                 // Once: whoever cannot act upon it tries again by a clock of its own.
