@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use self::connections::Memory;
+pub use self::guard::counters;
 use crate::converge::Routing;
 use crate::device::VethPair;
 use crate::family::Family;

@@ -14,12 +14,14 @@
 
 pub mod audit;
 pub mod changes;
+pub mod chronicle;
 pub mod config;
 pub mod conntrackd;
 pub mod converge;
 pub mod desired;
 pub mod device;
 pub mod diagnostic;
+pub mod event;
 pub mod explain;
 pub mod family;
 pub mod health;
@@ -36,4 +38,5 @@ pub mod render;
 pub mod resolve;
 pub mod routing;
 pub mod slot;
+pub mod stamp;
 pub mod sysctl;

@@ -75,8 +75,8 @@ pub struct StickySet {
     pub name: String,
     /// The nft type of its keys.
     pub key: &'static str,
-    /// How long a key is kept after it was seen last.
-    pub time: Seconds,
+    /// How long a key is kept after it was seen last; for good when not given.
+    pub time: Option<Seconds>,
     /// How many keys there is room for.
     pub size: u32,
 }
@@ -168,8 +168,9 @@ impl Ruleset {
     pub fn text(&self) -> String {
         let mut out = format!("table {} {{\n", self.table);
         let mut parts: Vec<String> = Vec::new();
-        parts.extend(self.sets.iter().map(set_text));
+        // First, because a replacement keeps these and makes the others anew: so the listing stays the same.
         parts.extend(self.sticky.iter().map(sticky_text));
+        parts.extend(self.sets.iter().map(set_text));
         parts.extend(self.maps.iter().map(map_text));
         parts.extend(self.chains.iter().map(chain_text));
         out.push_str(&parts.join("\n"));
@@ -291,9 +292,8 @@ fn set_text(set: &Set) -> String {
 
 fn sticky_text(set: &StickySet) -> String {
     let StickySet { name, key, time, size } = set;
-    format!(
-        "\tset {name} {{\n\t\ttype {key}\n\t\tsize {size}\n\t\tflags dynamic,timeout\n\t\ttimeout {time}\n\t}}\n"
-    )
+    let time = time.map_or_else(String::new, |it| format!(",timeout\n\t\ttimeout {it}"));
+    format!("\tset {name} {{\n\t\ttype {key}\n\t\tsize {size}\n\t\tflags dynamic{time}\n\t}}\n")
 }
 
 fn map_text(map: &Map) -> String {

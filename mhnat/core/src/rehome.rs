@@ -235,8 +235,26 @@ impl Sweep {
             && !self.probes.contains(&(own, peer))
     }
 
+    /// What stays on uplinks that carry nothing now, whatever is to become of it.
+    pub fn stranded(model: &Model, seen: &Model, slots: &Slots, now: &Availability) -> Self {
+        let lost = model.legs().filter(|(uplink, family, _)| !now.usable(uplink, *family));
+        let leaving = lost.filter_map(|(uplink, family, leg)| {
+            let leg = seen.uplink(&uplink.name).and_then(|it| it.legs.get(&family)).unwrap_or(leg);
+            let leaving = leaving(model.mask, slots, uplink, family, leg, Why::Lost)?;
+            Some(Leaving { resets: false, ..leaving })
+        });
+        // Whoever asked an address of it waits as well.
+        Self { bound: BTreeSet::new(), ..Self::new(model, seen, leaving.collect()) }
+    }
+
     /// Whether this connection is one of them.
     pub fn takes(&self, entry: &Entry) -> bool {
+        self.leaves(entry).is_some()
+    }
+
+    /// The uplink that this connection leaves, by its place among [`Self::uplinks`], if it is one of them. Behind the last
+    /// are those that began while there were no rules, and have none.
+    pub fn leaves(&self, entry: &Entry) -> Option<usize> {
         let (original, reply) = (entry.original, entry.reply);
         let to = original.destination.address;
         let family = Family::of(to);
@@ -245,7 +263,7 @@ impl Sweep {
             || self.probes.contains(&(original.source.address, to))
             || peers.iter().any(|it| self.peers.contains(it))
         {
-            return false;
+            return None;
         }
         let mark = entry.mark & self.mask;
         if self.untranslated.contains(&family)
@@ -255,23 +273,25 @@ impl Sweep {
             && is_global(to)
             && !self.bound.contains(&original.source.address)
         {
-            return true;
+            return Some(self.leaving.len());
         }
         // Who has bound an address of ours has chosen its uplink, and would have the same entry again.
         let chosen = self.bound.contains(&original.source.address)
             && reply.destination.address == original.source.address;
         self.leaving
             .iter()
-            .filter(|it| !(chosen && it.why == Why::StoodIn))
-            .filter(|it| it.family == family && !it.keeps.iter().any(|net| net.contains(&to)))
-            .filter(|it| !(it.resets && entry.tcp && (mark == it.mark || !self.by_mark)))
-            .any(|it| {
+            .enumerate()
+            .filter(|(_, it)| !(chosen && it.why == Why::StoodIn))
+            .filter(|(_, it)| it.family == family && !it.keeps.iter().any(|net| net.contains(&to)))
+            .filter(|(_, it)| !(it.resets && entry.tcp && (mark == it.mark || !self.by_mark)))
+            .find(|(_, it)| {
                 let translated = reply.destination.address;
                 (mark == it.mark && it.why != Why::Changed)
                     || ((mark == 0 || it.why == Why::Changed)
                         && translated != original.source.address
                         && it.sources.iter().any(|(first, last)| (*first..=*last).contains(&translated)))
             })
+            .map(|(place, _)| place)
     }
 }
 

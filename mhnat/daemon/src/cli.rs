@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::command::Format;
 use crate::engine::SUBCOMMAND;
 use crate::nft::Choice;
+use crate::serve::Address;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -103,10 +105,23 @@ pub(crate) enum Command {
         /// Take everything back at the end, as `mhnat down` does.
         #[arg(long)]
         down_on_exit: bool,
+        /// Where Prometheus finds metrics, under /metrics: `unix:PATH`, or a loopback address with port such as
+        /// 127.0.0.1:9469. May be given more than once.
+        #[arg(long, value_name = "ADDRESS")]
+        metrics: Vec<Address>,
+        /// How it is told what happens.
+        #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+        log: Format,
         #[command(flatten)]
         state: StateDir,
         #[command(flatten)]
         nft: Nft,
+    },
+    /// Have `mhnat run` look at the kernel now. It does so by itself whenever the kernel tells of a change; this is for
+    /// hooks of programs that know of one. Where it does not run, nothing happens.
+    Look {
+        #[command(flatten)]
+        state: StateDir,
     },
     /// Keep a change that was applied with --confirm.
     Confirm {

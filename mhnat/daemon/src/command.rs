@@ -9,6 +9,7 @@ mod diff;
 mod down;
 mod explain;
 mod generate;
+mod log;
 mod plan;
 mod run;
 mod status;
@@ -16,8 +17,10 @@ mod status;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 
+pub(crate) use self::log::Format;
 use crate::cli::{Cli, Command};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::serve::have_look;
 use crate::terminal::Terminal;
 
 /// Runs what was asked for.
@@ -39,15 +42,20 @@ pub(crate) fn run(cli: &Cli, terminal: &mut Terminal) -> Result<Outcome, Failure
         Command::Apply { config, confirm, state, nft } => {
             block_on(apply::run(config, *confirm, &state.state_dir, nft.nft.as_ref(), terminal)).map(done)
         }
-        Command::Run { config, down_on_exit, state, nft } => {
+        Command::Run { config, down_on_exit, metrics, log, state, nft } => {
             let options = run::Options {
                 config,
                 state_dir: &state.state_dir,
                 nft: nft.nft.as_ref(),
                 down_on_exit: *down_on_exit,
+                metrics,
+                log: *log,
             };
             block_on(run::run(&options, terminal)).map(done)
         }
+        Command::Look { state } => have_look(&state.state_dir)
+            .map(done)
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot ask `mhnat run` to look: {error}"))),
         Command::Confirm { state } => block_on(confirm::confirm(&state.state_dir, terminal)).map(done),
         Command::Rollback { state, nft } => {
             block_on(confirm::rollback(&state.state_dir, nft.nft.as_ref(), terminal)).map(done)

@@ -27,7 +27,7 @@ pub(crate) use self::down::down;
 pub(crate) use self::keep::{AGAIN, Keeper, Transition, Turn};
 pub(crate) use self::observe::compare;
 pub(crate) use self::restore::roll_back;
-pub(crate) use self::status::{Status, UplinkStatus, status};
+pub(crate) use self::status::{DaemonStatus, LegStatus, Status, UplinkStatus, status};
 pub(crate) use self::supervisor::{SUBCOMMAND, Watch, alive, boot_time};
 pub(crate) use self::sweeping::Swept;
 use crate::failure::{Exit, Failure, with_causes};

@@ -35,6 +35,7 @@ use thiserror::Error;
 
 pub(crate) use self::events::Events;
 pub(crate) use self::flows::flows;
+pub(crate) use self::forget::Forgotten;
 pub(crate) use self::links::{Counters, LinkNews};
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
@@ -109,6 +110,11 @@ impl From<Taken> for Failure {
         let hint = rename(&error.0);
         Self::new(Exit::Failed, error).hint(hint)
     }
+}
+
+/// How many connections stay on each uplink that a sweep names.
+pub(crate) fn stranded(sweep: &Sweep) -> Result<Forgotten, KernelError> {
+    if sweep.is_empty() { Ok(Forgotten::new()) } else { forget::count(sweep) }
 }
 
 /// A failure that a test asks for, before the request named.
@@ -252,13 +258,13 @@ impl Kernel {
     }
 
     /// Forgets the connections that a sweep takes, and says how many they were.
-    pub(crate) fn forget(sweep: &Sweep) -> Result<u64, KernelError> {
+    pub(crate) fn forget(sweep: &Sweep) -> Result<Forgotten, KernelError> {
         forget::forget(sweep)
     }
 
     /// Forgets most of the connections that a sweep takes where they are very many, and says how many; nothing where
     /// each of them has to be looked at.
-    pub(crate) fn forget_most(sweep: &Sweep) -> Result<Option<u64>, KernelError> {
+    pub(crate) fn forget_most(sweep: &Sweep) -> Result<Option<Forgotten>, KernelError> {
         forget::forget_most(sweep)
     }
 

@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+mod book;
 mod cli;
 mod command;
 mod conntrackd;
@@ -21,6 +22,7 @@ mod netlink;
 mod nft;
 mod notify;
 mod probe;
+mod serve;
 mod state;
 #[expect(
     unsafe_code,

@@ -1,6 +1,7 @@
 //! Our nft table: changed through nft, by its program or its library, and read from the kernel itself.
 
 mod commit;
+mod counters;
 mod library;
 mod program;
 mod tables;
@@ -16,6 +17,7 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 pub(crate) use self::commit::InForce;
+pub(crate) use self::counters::Leaked;
 pub use self::library::Library;
 use self::program::Waiting;
 pub(crate) use self::program::{Program, in_path};
@@ -162,6 +164,11 @@ impl Nft {
         fault::point("ask for the generation")
             .and_then(|()| tables::current_generation())
             .map_err(NftError::Read)
+    }
+
+    /// Packets that our tables have kept from leaving, by the interface that they would have left by.
+    pub(crate) fn leaked() -> Result<Leaked, NftError> {
+        counters::leaked().map_err(NftError::Read)
     }
 
     /// Our tables as nft prints them.

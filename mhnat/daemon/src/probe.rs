@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use mhnat_core::chronicle::Key;
 use mhnat_core::family::Family;
 use mhnat_core::health::{Ailments, Moment, Monitor, Outcome, Question, QuestionId};
 use mhnat_core::link::{Availability, Unusable};
@@ -24,6 +25,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use self::flight::Flight;
+use crate::book::Book;
 use crate::failure::Failure;
 
 /// How a question leaves: what binds it to its uplink.
@@ -44,12 +46,22 @@ pub(crate) struct News {
     pub(crate) despite: Option<Unusable>,
 }
 
+/// A question that is under way, by which uplink, and since when.
+#[derive(Debug)]
+struct Asked {
+    flight: Flight,
+    key: Key,
+    since: Instant,
+}
+
 /// Watches over the health of uplinks.
 #[derive(Debug)]
 pub(crate) struct Prober {
     monitor: Monitor,
     ways: BTreeMap<(UplinkName, Family), Way>,
-    flights: BTreeMap<QuestionId, Flight>,
+    flights: BTreeMap<QuestionId, Asked>,
+    /// Where it is written what becomes of questions.
+    book: Book,
     /// What whoever waits for changes knows of.
     told: Ailments,
     despite: BTreeMap<(UplinkName, Family), Unusable>,
@@ -58,12 +70,13 @@ pub(crate) struct Prober {
 
 impl Prober {
     /// Begins with what was known before.
-    pub(crate) fn new(remembered: Ailments) -> Self {
+    pub(crate) fn new(remembered: Ailments, book: Book) -> Self {
         Self {
             told: remembered.clone(),
             monitor: Monitor::new(remembered),
             ways: BTreeMap::new(),
             flights: BTreeMap::new(),
+            book,
             despite: BTreeMap::new(),
             news: VecDeque::new(),
         }
@@ -117,15 +130,20 @@ impl Prober {
             while let Poll::Ready((id, outcome)) =
                 poll_fn(|context| Poll::Ready(landed(&self.flights, context))).await
             {
-                self.flights.remove(&id);
-                self.monitor.answered(id, outcome, now());
+                self.land(id, outcome);
             }
             let time = now();
             for question in self.monitor.due(time) {
                 self.ask(&question, time);
             }
-            let monitor = &self.monitor;
-            self.flights.retain(|id, _| monitor.awaits(*id));
+            let (monitor, book) = (&self.monitor, &self.book);
+            self.flights.retain(|id, asked| {
+                let awaited = monitor.awaits(*id);
+                if !awaited {
+                    book.open().chronicle.probe_ended(&asked.key, None);
+                }
+                awaited
+            });
             let ailments = self.monitor.ailments();
             if ailments != self.told {
                 // Once: whoever cannot act upon it tries again by a clock of its own.
@@ -137,21 +155,38 @@ impl Prober {
             let flights = &self.flights;
             tokio::select! {
                 (id, outcome) = poll_fn(|context| landed(flights, context)) => {
-                    self.flights.remove(&id);
-                    self.monitor.answered(id, outcome, now());
+                    self.land(id, outcome);
                 }
                 () = sleep(wait), if deadline.is_some() => {}
             }
         }
     }
 
+    fn land(&mut self, id: QuestionId, outcome: Outcome) {
+        if let Some(Asked { key, since, .. }) = self.flights.remove(&id) {
+            let round_trip = (outcome == Outcome::Answered).then(|| since.elapsed());
+            self.book.open().chronicle.probe_ended(&key, round_trip);
+        }
+        self.monitor.answered(id, outcome, now());
+    }
+
     fn ask(&mut self, question: &Question, time: Moment) {
-        let way = self.ways.get(&(question.uplink.clone(), question.target.family()));
-        match way.map(|way| Flight::start(question, way)) {
+        let key = (question.uplink.clone(), question.target.family());
+        let (way, since) = (self.ways.get(&key), Instant::now());
+        let started = way.map(|way| Flight::start(question, way));
+        if !matches!(started, None | Some(Err(Outcome::Unasked))) {
+            self.book.open().chronicle.probed(&key);
+        }
+        match started {
             Some(Ok(flight)) => {
-                self.flights.insert(question.id, flight);
+                self.flights.insert(question.id, Asked { flight, key, since });
             }
-            Some(Err(outcome)) => self.monitor.answered(question.id, outcome, time),
+            Some(Err(outcome)) => {
+                if outcome == Outcome::Missed {
+                    self.book.open().chronicle.probe_ended(&key, None);
+                }
+                self.monitor.answered(question.id, outcome, time);
+            }
             None => self.monitor.answered(question.id, Outcome::Unasked, time),
         }
     }
@@ -174,9 +209,9 @@ impl Prober {
 }
 
 /// The first question of which something is known.
-fn landed(flights: &BTreeMap<QuestionId, Flight>, context: &mut Context<'_>) -> Poll<(QuestionId, Outcome)> {
-    for (id, flight) in flights {
-        if let Poll::Ready(outcome) = flight.poll(context) {
+fn landed(flights: &BTreeMap<QuestionId, Asked>, context: &mut Context<'_>) -> Poll<(QuestionId, Outcome)> {
+    for (id, asked) in flights {
+        if let Poll::Ready(outcome) = asked.flight.poll(context) {
             return Poll::Ready((*id, outcome));
         }
     }

@@ -28,6 +28,7 @@ use thiserror::Error;
 
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
+use crate::serve::SOCKET;
 
 /// The format of the file. A program that finds another refuses to guess.
 const VERSION: u32 = 3;
@@ -239,7 +240,11 @@ impl StateDir {
         // Closed on exec, as std opens every file: nft must not hold the lock of an mhnat that was killed.
         let file = File::options().create(true).append(true).open(&file).map_err(fail("open the lock in"))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(lock) => {
+                // A daemon that was killed has left it, and from here on somebody else is responsible.
+                let _ = fs::remove_file(path.join(SOCKET));
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err((_, Errno::EWOULDBLOCK)) => Err(StateError::Busy { path: path.to_owned() }),
             Err((_, errno)) => Err(fail("lock")(errno.into())),
         }

@@ -50,6 +50,11 @@ fn the_daemon_follows_links_and_file() {
 }
 
 #[test]
+fn the_daemon_tells_what_it_has_seen() {
+    passes("watch", include_str!("kernel/watch.sh"));
+}
+
+#[test]
 fn conntrackd_is_looked_after() {
     passes("sync", include_str!("kernel/sync.sh"));
 }

@@ -102,7 +102,7 @@ fn add_family(part: &mut Part, context: &Context<'_>, family: Family) {
                 )],
             });
             let key = family.nft_address_type();
-            part.sticky.push(StickySet { name: set, key, time, size: SOURCES });
+            part.sticky.push(StickySet { name: set, key, time: Some(time), size: SOURCES });
         }
     }
     chain.rules.push(rule(

@@ -14,7 +14,8 @@
 //! 3. Does the uplink translate, and the source is none of its own? Then nothing translated it.
 //!
 //! An uplink's own sources are its addresses, its fixed source, those of its fan-outs, and whatever addresses
-//! its device has at that moment. A host without address (DHCP) and link-local sources pass.
+//! its device has at that moment. What is dropped is counted by the uplink that it would have left by; sets of counters
+//! outlive a replacement of the table. A host without address (DHCP) and link-local sources pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,13 +25,17 @@ use super::ruleset::{Part, quoted, rule};
 use crate::family::Family;
 use crate::model::Source;
 use crate::name::IfName;
-use crate::nft::{Rule, Set};
+use crate::nft::{Chain, Rule, STICKY, Set, StickySet};
+
+/// Room for the interfaces of all uplinks, and of those that there were.
+const COUNTERS: u32 = 1024;
 
 pub(super) fn part(context: &Context<'_>) -> Part {
     let mut part = Part::default();
     let mut untranslated = Vec::new();
     for family in Family::ALL {
         let (own_pools, other_pools): (Vec<_>, Vec<_>) = pools(context, family).into_iter().unzip();
+        let dropped = dropped(family);
         part.guard.extend(own_pools);
         part.guard.extend(other_pools.into_iter().flatten());
         let own = own(context, family);
@@ -39,7 +44,7 @@ pub(super) fn part(context: &Context<'_>) -> Part {
         if own.len() > 1 {
             let all: BTreeSet<IpAddr> = own.values().flatten().copied().collect();
             part.guard.push(rule(
-                format!("oifname @uplinks {ip} saddr @uplink_any_{digit} {foreign} drop"),
+                format!("oifname @uplinks {ip} saddr @uplink_any_{digit} {foreign} goto {dropped}"),
                 format!("guard: an {family} source of one uplink leaves by no other"),
             ));
             part.sets.push(Set::new(
@@ -60,7 +65,7 @@ pub(super) fn part(context: &Context<'_>) -> Part {
             };
             untranslated.push(rule(
                 format!(
-                    "oifname @translating_{digit} {foreign} {unowned} fib saddr . oif type != local drop"
+                    "oifname @translating_{digit} {foreign} {unowned} fib saddr . oif type != local goto {dropped}"
                 ),
                 format!("guard: {family} packets that nothing translated do not leave by an uplink that translates"),
             ));
@@ -80,12 +85,45 @@ pub(super) fn part(context: &Context<'_>) -> Part {
             .push(rule("ct direction reply return", "guard: an answer carries the address that was asked"));
         part.guard.extend(untranslated);
     }
+    for family in Family::ALL {
+        let called = format!(" goto {}", dropped(family));
+        if part.guard.iter().any(|rule| rule.text.ends_with(&called)) {
+            count(&mut part, family);
+        }
+    }
     // Sets that no rule names would only be in the way of whoever reads the table.
     part.sets.retain(|set| {
         let name = format!("@{} ", set.name);
         part.guard.iter().any(|rule| rule.text.contains(&name))
     });
     part
+}
+
+/// The set that counts by interface what the guard keeps back.
+pub fn counters(family: Family) -> String {
+    format!("{STICKY}_leaked_{}", family.digit())
+}
+
+/// The chain for what may not leave.
+fn dropped(family: Family) -> String {
+    format!("kept_back_{}", family.digit())
+}
+
+/// In two rules: where a packet cannot be counted, it is not to leave either.
+fn count(part: &mut Part, family: Family) {
+    let set = counters(family);
+    part.chains.push(Chain {
+        name: dropped(family),
+        hook: None,
+        rules: vec![
+            rule(
+                format!("add @{set} {{ oifname counter }}"),
+                format!("guard: {family} packets that stay here are counted"),
+            ),
+            rule("drop", format!("guard: {family} packets that may not leave stay here")),
+        ],
+    });
+    part.sticky.push(StickySet { name: set, key: "ifname", time: None, size: COUNTERS });
 }
 
 /// For each pool: what lets its sources leave by the uplink, and what keeps them from leaving by others. Two
@@ -102,7 +140,7 @@ fn pools(context: &Context<'_>, family: Family) -> Vec<(Rule, Option<Rule>)> {
                 format!("guard: {family} sources of the pool of uplink {name} leave by it"),
             );
             let others = rule(
-                format!("oifname @uplinks {source} drop"),
+                format!("oifname @uplinks {source} goto {}", dropped(family)),
                 format!("guard: {family} sources of the pool of uplink {name} leave by no other"),
             );
             Some((own, several.then_some(others)))

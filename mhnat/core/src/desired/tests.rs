@@ -615,6 +615,7 @@ proptest! {
         let text = plan.ruleset.text();
         for word in text.split_whitespace().filter_map(|word| word.strip_prefix('@')) {
             let declared = plan.ruleset.sets.iter().any(|set| set.name == word)
+                || plan.ruleset.sticky.iter().any(|set| set.name == word)
                 || plan.ruleset.maps.iter().any(|map| map.name == word);
             prop_assert!(declared, "{} in {}", word, text);
         }

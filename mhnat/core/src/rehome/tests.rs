@@ -143,6 +143,24 @@ fn sockets_that_are_closed(#[case] own: &str, #[case] peer: &str, #[case] closed
 }
 
 #[rstest]
+#[case::sent_by_choice("10.0.0.7", "192.0.2.9", "198.51.100.2", CABLE, Some("cable IPv4"))]
+#[case::asked_from_outside("192.0.2.9", "198.51.100.2", "192.0.2.9", CABLE, Some("cable IPv4"))]
+#[case::by_the_other("10.0.0.7", "192.0.2.9", "203.0.113.2", RADIO, None)]
+#[case::without_an_alternative("fd00::7", "2001:db8:9::9", "2001:db8:1::2", CABLE, Some("cable IPv6"))]
+fn who_stays_on_a_lost_uplink(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] source: &str,
+    #[case] mark: u32,
+    #[case] expected: Option<&str>,
+) {
+    let model = model(&TWO.replace("on-return = \"rehome\"", "on-loss = \"stay\""));
+    let stranded = Sweep::stranded(&model, &model, &slots(&model), &with(&model, &["eth1"]));
+    let place = stranded.leaves(&entry(from, to, source, mark));
+    assert_eq!(place.map(|it| names(&stranded)[it].clone()).as_deref(), expected);
+}
+
+#[rstest]
 #[case::sent_by_choice("10.0.0.7", "192.0.2.9", "198.51.100.2", CABLE, true)]
 #[case::with_others_bits("10.0.0.7", "192.0.2.9", "198.51.100.2", CABLE | 0x8_0000, true)]
 #[case::by_the_other("10.0.0.7", "192.0.2.9", "203.0.113.2", RADIO, false)]

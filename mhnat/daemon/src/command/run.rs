@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
+use mhnat_core::event::Event;
 use mhnat_core::model::Model;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -11,6 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use super::check::count;
 use super::config::{self, Loaded};
 use super::confirm;
+use super::log::{Format, Log};
+use crate::book::{Book, stamp};
 use crate::conntrackd::{Conntrackd, Tended};
 use crate::engine::{self, AGAIN, Keeper, Swept, Transition, Turn};
 use crate::failure::{Exit, Failure};
@@ -18,6 +21,7 @@ use crate::kernel::Events;
 use crate::nft::{Choice, Nft};
 use crate::notify::Notify;
 use crate::probe::{News, Prober};
+use crate::serve::{Address, Offer, SOCKET, Server};
 use crate::state::StateDir;
 use crate::terminal::Terminal;
 
@@ -34,6 +38,9 @@ pub(super) struct Options<'a> {
     pub(super) state_dir: &'a Path,
     pub(super) nft: Option<&'a Choice>,
     pub(super) down_on_exit: bool,
+    /// Where metrics can be had.
+    pub(super) metrics: &'a [Address],
+    pub(super) log: Format,
 }
 
 pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -50,15 +57,28 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
     // Before the first look, so that nothing is missed after it.
     let mut watch = Watch { events: Events::subscribe()?, signals: Signals::new()? };
     let notify = Notify::from_environment();
-    let mut log = Log { terminal, warned: None, unclosed: false };
+    let mut log = Log::new(terminal, options.log);
     Prober::allowed(&model)?;
+    let book = Book::new();
+    let mut servers = Vec::new();
+    for address in options.metrics {
+        servers.push(Server::start(address, Offer::Metrics, &book)?);
+    }
     let applied = state.as_ref().and_then(|state| state.applied.as_ref());
-    let mut prober = Prober::new(applied.map(|it| it.health.clone()).unwrap_or_default());
+    let mut prober = Prober::new(applied.map(|it| it.health.clone()).unwrap_or_default(), book.clone());
     let mut keeper = Keeper::new(model, config, state, &dir, &nft)?;
     // The first time, whatever is wrong ends the program: somebody is there to read it.
     let turn = keeper.turn(&[], &watch.events, &mut prober).await?;
-    log.turn(&turn);
-    log.health(prober.news());
+    write(&book, keeper.model(), &turn);
+    tell(&mut log, &turn, prober.news());
+    let own = Address::Unix(std::path::absolute(dir.path()).unwrap_or_default().join(SOCKET));
+    match Server::start(&own, Offer::All, &book) {
+        Ok(server) => servers.push(server),
+        // All else works without it.
+        Err(failure) => {
+            log.terminal.warn(&failure.message, Some("`mhnat status` will not know what has happened"))
+        }
+    }
     notify.ready("keeping it so");
 
     let mut service = Service {
@@ -67,6 +87,8 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
         options,
         notify: &notify,
         log: &mut log,
+        book: &book,
+        anew: false,
         due: None,
     };
     service.due = turn.again.map(|it| Instant::now() + it);
@@ -74,16 +96,18 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
     let outcome = service.serve(&mut watch, &mut prober).await;
     notify.stopping();
     conntrackd.stop().await;
+    drop(servers);
     outcome?;
     if options.down_on_exit {
         engine::down(&dir, &nft).await?;
-        terminal.print("taken back\n");
+        log.tell(Event::TakenBack);
     }
     Ok(())
 }
 
 struct Signals {
     hangup: Signal,
+    look: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -96,6 +120,7 @@ impl Signals {
         };
         Ok(Self {
             hangup: open(SignalKind::hangup())?,
+            look: open(SignalKind::user_defined1())?,
             terminate: open(SignalKind::terminate())?,
             interrupt: open(SignalKind::interrupt())?,
         })
@@ -113,6 +138,9 @@ struct Service<'s, 'k, 't> {
     options: &'s Options<'s>,
     notify: &'s Notify,
     log: &'s mut Log<'t>,
+    book: &'s Book,
+    /// Whether the next turn brings what was not there before.
+    anew: bool,
     /// When there is a turn even if nothing happens.
     due: Option<Instant>,
 }
@@ -130,9 +158,14 @@ impl Service<'_, '_, '_> {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
                 _ = signals.hangup.recv() => self.reload(),
+                // Somebody knows that something has happened, and what it is does not matter.
+                _ = signals.look.recv() => {}
+                () = self.book.asked_to_look() => {}
                 () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {}
                 () = prober.next() => {}
-                ended = self.conntrackd.happened() => if let Some(how) = ended { self.log.ended(&how) },
+                ended = self.conntrackd.happened() => if let Some(how) = ended {
+                    self.log.tell(Event::ConntrackdEnded { how });
+                },
                 swept = self.keeper.swept() => {
                     self.swept(swept);
                     continue;
@@ -148,24 +181,31 @@ impl Service<'_, '_, '_> {
             let turn = match self.keeper.turn(&news, events, prober).await {
                 Ok(turn) => turn,
                 Err(failure) => {
-                    self.log.failed(&failure, retry);
                     self.notify.status(&failure.message);
+                    self.book.open().chronicle.failed();
+                    let Failure { message, hint, .. } = failure;
+                    self.log.tell(Event::Failed { message, hint, retry });
                     self.due = Some(Instant::now() + retry);
                     retry = (retry * 2).min(RETRY.1);
                     continue;
                 }
             };
             retry = RETRY.0;
-            self.log.turn(&turn);
-            self.log.health(prober.news());
+            let anew = std::mem::take(&mut self.anew);
+            let unasked = turn.mended && turn.transitions.is_empty() && !anew;
+            if unasked {
+                self.book.open().chronicle.reasserted();
+            }
+            write(self.book, self.keeper.model(), &turn);
+            tell(self.log, &turn, prober.news());
             self.due = turn.again.map(|it| Instant::now() + it);
             self.tend().await;
-            if turn.mended && turn.transitions.is_empty() {
+            if unasked {
                 let now = Instant::now();
                 changes.push_back(now);
                 changes.retain(|it| now.duration_since(*it) < PEACE);
                 if changes.len() > STRIFE {
-                    self.log.strife();
+                    self.log.tell(Event::Strife);
                     tokio::time::sleep(PEACE).await;
                 }
             }
@@ -176,28 +216,50 @@ impl Service<'_, '_, '_> {
     fn swept(&mut self, swept: Result<Swept, Failure>) {
         let again = match swept {
             Ok(swept) => {
-                self.log.swept(swept);
+                self.write_swept(&swept);
+                self.tell_swept(swept);
                 self.keeper.sweep_due()
             }
-            Err(failure) => {
-                self.log.failed(&failure, RETRY.1);
+            Err(Failure { message, hint, .. }) => {
+                self.log.tell(Event::Failed { message, hint, retry: RETRY.1 });
                 Some(RETRY.1)
             }
         };
         self.due = self.due.into_iter().chain(again.map(|it| Instant::now() + it)).min();
     }
 
+    fn write_swept(&self, Swept { forgotten, closed, .. }: &Swept) {
+        let mut book = self.book.open();
+        for (key, number) in forgotten {
+            book.chronicle.rehomed(key, *number);
+        }
+        book.chronicle.closed(*closed);
+    }
+
+    fn tell_swept(&mut self, Swept { forgotten, took, closed, unclosed }: Swept) {
+        let connections: u64 = forgotten.values().sum();
+        if connections > 0 {
+            self.log.tell(Event::Rehomed { connections, took });
+        }
+        if closed > 0 {
+            self.log.tell(Event::Closed { sockets: closed });
+        }
+        if let Some(failure) = unclosed {
+            self.log.tell(Event::Unclosed { message: failure.message });
+        }
+    }
+
     /// What shares connections runs behind the state that it needs.
     async fn tend(&mut self) {
         match self.conntrackd.tend().await {
             Ok(Tended::Same) => {}
-            Ok(Tended::Stopped) => self.log.line("connections are not shared any more"),
+            Ok(Tended::Stopped) => self.log.tell(Event::SharingEnds),
             Ok(Tended::Started) => {
-                self.log.line("conntrackd is started, to share connections with the other node");
+                self.log.tell(Event::Sharing);
                 // Some settings exist only once connection tracking is in use.
                 self.due = Some(Instant::now() + AGAIN);
             }
-            Err(failure) => self.log.terminal.fail(&failure),
+            Err(Failure { message, hint, .. }) => self.log.tell(Event::SharingFailed { message, hint }),
         }
     }
 
@@ -210,14 +272,16 @@ impl Service<'_, '_, '_> {
         match loaded {
             Ok((wanted, Loaded { model, config })) => {
                 self.conntrackd.want(wanted);
-                self.log.line(&format!("read {} again: {}", config.path.display(), contents(&model)));
+                let file = config.path.display().to_string();
+                self.log.tell(Event::Reloaded { file, contents: contents(&model) });
+                self.anew = true;
                 self.keeper.reconfigure(model, config);
                 self.notify.ready("keeping it so");
             }
             Err(failure) => {
-                self.log.terminal.fail(&failure);
-                self.log.line("the configuration before stays in force");
                 self.notify.ready(&format!("the configuration before stays in force: {}", failure.message));
+                let Failure { message, hint, report, .. } = failure;
+                self.log.tell(Event::Kept { message, hint, report });
             }
         }
     }
@@ -234,87 +298,42 @@ fn contents(model: &Model) -> String {
     parts.join(", ")
 }
 
-/// What is told of what happens, a line each; a service manager adds the time.
-struct Log<'t> {
-    terminal: &'t mut Terminal,
-    /// What was last warned of, which is not repeated while it lasts.
-    warned: Option<String>,
-    /// Whether it was told that sockets cannot be closed here.
-    unclosed: bool,
+/// Writes down what a turn has led to.
+fn write(book: &Book, model: &Model, turn: &Turn) {
+    let Turn { transitions, mended, stranded, took, again: _ } = turn;
+    let mut book = book.open();
+    let time = stamp();
+    book.chronicle.looked();
+    book.chronicle.keep(model);
+    for Transition { uplink, family, unusable } in transitions {
+        book.chronicle.transition(model, &(uplink.clone(), *family), *unusable, time);
+    }
+    if *mended || !transitions.is_empty() {
+        book.chronicle.in_force(*took);
+    }
+    if let Some(stranded) = stranded {
+        book.stranded.clone_from(stranded);
+    }
 }
 
-impl Log<'_> {
-    fn line(&mut self, line: &str) {
-        self.terminal.print(&format!("{line}\n"));
+/// Tells what a turn has led to, and what has become known meanwhile.
+fn tell(log: &mut Log<'_>, turn: &Turn, news: impl Iterator<Item = News>) {
+    let Turn { transitions, mended, stranded: _, took, again: _ } = turn;
+    log.all_is_well();
+    for Transition { uplink, family, unusable } in transitions {
+        let (uplink, family) = (uplink.clone(), *family);
+        log.tell(match *unusable {
+            None => Event::Carries { uplink, family },
+            Some(why) => Event::Lost { uplink, family, why },
+        });
     }
-
-    fn turn(&mut self, turn: &Turn) {
-        let Turn { transitions, mended, took, again: _ } = turn;
-        self.warned = None;
-        for Transition { uplink, family, unusable } in transitions {
-            match unusable {
-                None => self.line(&format!("uplink {uplink} carries {family}")),
-                Some(why) => self.line(&format!("uplink {uplink} does not carry {family}: {why}")),
-            }
-        }
-        if *mended {
-            self.line(&format!("in force after {:.2} ms", took.as_secs_f64() * 1e3));
-        }
+    if *mended {
+        log.tell(Event::InForce { took: *took });
     }
-
-    fn swept(&mut self, swept: Swept) {
-        let Swept { forgotten, took, closed, unclosed } = swept;
-        if forgotten > 0 {
-            let number = usize::try_from(forgotten).unwrap_or(usize::MAX);
-            let verb = if number == 1 { "begins" } else { "begin" };
-            let took = took.as_secs_f64() * 1e3;
-            self.line(&format!("{} {verb} anew after {took:.2} ms", count(number, "connection")));
-        }
-        if closed > 0 {
-            let number = usize::try_from(closed).unwrap_or(usize::MAX);
-            self.line(&format!("{} of this host closed", count(number, "socket")));
-        }
-        if let Some(failure) = unclosed
-            && !std::mem::replace(&mut self.unclosed, true)
-        {
-            self.terminal.warn(
-                &failure.message,
-                Some("this host's own connections by a lost uplink wait there; those of hosts behind it are reset"),
-            );
-        }
-    }
-
-    fn health(&mut self, news: impl Iterator<Item = News>) {
-        for News { uplink, family, despite } in news {
-            match despite {
-                None => self.line(&format!("uplink {uplink} is well again in {family}")),
-                Some(why) => {
-                    self.line(&format!(
-                        "uplink {uplink} carries {family} for want of another, although {why}"
-                    ));
-                }
-            }
-        }
-    }
-
-    fn failed(&mut self, failure: &Failure, retry: Duration) {
-        if self.warned.as_ref() != Some(&failure.message) {
-            let hint = format!("tried again in {} ms, and whenever something changes", retry.as_millis());
-            self.terminal.warn(&failure.message, Some(failure.hint.as_deref().unwrap_or(&hint)));
-            self.warned = Some(failure.message.clone());
-        }
-    }
-
-    fn ended(&mut self, how: &str) {
-        let hint =
-            "what it said stands above; it is started again, and the other node is asked for what it knows";
-        self.terminal.warn(&format!("conntrackd has ended: {how}"), Some(hint));
-    }
-
-    fn strife(&mut self) {
-        self.terminal.warn(
-            "another program keeps changing what mhnat has put into the kernel",
-            Some("`mhnat audit` names those that manage rules, routes or nft tables"),
-        );
+    for News { uplink, family, despite } in news {
+        log.tell(match despite {
+            None => Event::Well { uplink, family },
+            Some(why) => Event::Despite { uplink, family, why },
+        });
     }
 }

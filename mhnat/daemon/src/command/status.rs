@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use mhnat_core::chronicle::{LegHistory, Transition};
+use mhnat_core::family::Family;
+
 use super::check::count;
 use super::config;
-use crate::engine::{self, Status, UplinkStatus};
+use crate::engine::{self, DaemonStatus, LegStatus, Status, UplinkStatus};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::state::look;
 use crate::terminal::Terminal;
@@ -36,7 +39,7 @@ pub(super) async fn run(json: bool, state_dir: &Path, terminal: &mut Terminal) -
 }
 
 fn text(status: &Status) -> String {
-    let Status { config, cut_off, unconfirmed, uplinks, drift, unknown } = status;
+    let Status { config, cut_off, unconfirmed, daemon, daemon_killed, uplinks, drift, unknown } = status;
     let mut out = match config {
         Some(path) => format!("applied: {}\n", path.display()),
         None if *cut_off => {
@@ -55,6 +58,19 @@ fn text(status: &Status) -> String {
                 "unconfirmed, and the process that would roll it back has died: `mhnat confirm` or `mhnat rollback`"
             )
         };
+    }
+    if let Some(DaemonStatus { started, looks: _, turns, reasserted, failed, closed }) = daemon {
+        let _ = write!(out, "kept so by `mhnat run` since {started}: {}", counted(*turns, "change"));
+        for (number, what) in
+            [(reasserted, "against other programs"), (failed, "without success"), (closed, "sockets closed")]
+        {
+            if *number > 0 {
+                let _ = write!(out, ", {number} {what}");
+            }
+        }
+        out.push('\n');
+    } else if *daemon_killed {
+        out.push_str("`mhnat run` was killed: nobody keeps it so\n");
     }
     for uplink in uplinks {
         write_uplink(&mut out, uplink);
@@ -100,6 +116,9 @@ fn write_uplink(out: &mut String, uplink: &UplinkStatus) {
             (Some(why), _) => writeln!(out, ": not usable, {why}"),
         };
     }
+    for (family, leg) in legs {
+        write_history(out, *family, leg);
+    }
     if let Some(it) = counters {
         let _ = writeln!(
             out,
@@ -107,6 +126,46 @@ fn write_uplink(out: &mut String, uplink: &UplinkStatus) {
             it.received_bytes, it.received_packets, it.sent_bytes, it.sent_packets
         );
     }
+}
+
+/// What has become of one family of it; nothing where there is nothing to tell.
+fn write_history(out: &mut String, family: Family, leg: &LegStatus) {
+    let LegStatus { stranded, leaked, history, .. } = leg;
+    let mut counts = Vec::new();
+    if let Some(number) = history.as_ref().map(|it| it.rehomed).filter(|it| *it > 0) {
+        counts.push(format!("{} began anew", counted(number, "connection")));
+    }
+    if let Some(number) = stranded.filter(|it| *it > 0) {
+        counts.push(format!("{} waiting here", counted(number, "connection")));
+    }
+    if let Some(number) = leaked.filter(|it| *it > 0) {
+        counts.push(format!("{} kept from leaving with the source of another", counted(number, "packet")));
+    }
+    if let Some(LegHistory { probes_sent, probes_lost, .. }) = history
+        && *probes_sent > 0
+    {
+        counts.push(format!("{probes_lost} of {} lost", counted(*probes_sent, "probe")));
+    }
+    if let Some(history) = history {
+        counts.insert(0, format!("as it is since {}", history.since));
+    }
+    if !counts.is_empty() {
+        let _ = writeln!(out, "  {family} {}", counts.join(", "));
+    }
+    for Transition { time, usable, cause, why, milliseconds } in history.iter().flat_map(|it| &it.transitions)
+    {
+        let what = match (usable, why) {
+            (true, _) => cause.word().to_owned(),
+            (false, Some(why)) => format!("lost, {why}"),
+            (false, None) => "lost".to_owned(),
+        };
+        let took = milliseconds.map_or_else(String::new, |it| format!(", in force after {it:.2} ms"));
+        let _ = writeln!(out, "    {time} {what}{took}");
+    }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), what)
 }
 
 /// A time in seconds, rounded up: what is left is not zero while there is some.

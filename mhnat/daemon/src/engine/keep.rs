@@ -55,6 +55,10 @@ pub(crate) struct Keeper<'a> {
     drains: Drains,
     /// What speaks against legs whose links are well.
     health: Ailments,
+    /// What has changed and was not given away: what comes behind it did not succeed.
+    untold: Vec<Transition>,
+    /// By what connections are known that stay on uplinks which are lost, where that was not given away.
+    stranded: Option<Sweep>,
 }
 
 /// One leg of an uplink can carry packets, or cannot any more.
@@ -74,6 +78,8 @@ pub(crate) struct Turn {
     pub(crate) mended: bool,
     /// From its beginning to the last change, without the look at what it did.
     pub(crate) took: Duration,
+    /// By what connections are known that stay on uplinks which are lost; the same as before when not given.
+    pub(crate) stranded: Option<Sweep>,
     /// When another turn is due even if nothing happens.
     pub(crate) again: Option<Duration>,
 }
@@ -99,6 +105,8 @@ impl<'a> Keeper<'a> {
             sweeping: Sweeping::default(),
             drains: Drains::default(),
             health: Ailments::default(),
+            untold: Vec::new(),
+            stranded: None,
         })
     }
 
@@ -106,6 +114,11 @@ impl<'a> Keeper<'a> {
     pub(crate) fn reconfigure(&mut self, model: Model, config: Config) {
         self.model = model;
         self.config = config;
+    }
+
+    /// How it should be.
+    pub(crate) const fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Somebody has touched our tables.
@@ -135,7 +148,7 @@ impl<'a> Keeper<'a> {
         if let Some(picture) = self.forestall(news, events, prober).await {
             turn.took = begun.elapsed();
             turn.mended = true;
-            self.follow(picture, false, &mut turn);
+            self.follow(picture, false);
         }
         let (devices, model, links) = links(&self.model, &self.kernel).await?;
         let seen = prober.judge(&model, links);
@@ -154,9 +167,11 @@ impl<'a> Keeper<'a> {
         if turn.mended || !self.remembers(&picture) {
             self.remember(&picture)?;
         }
-        self.follow(picture, gap, &mut turn);
+        self.follow(picture, gap);
         let unsure = (turn.mended && self.loaded.is_none()).then_some(AGAIN);
         let drained = self.drains.deadline().map(|it| it.since(now()));
+        turn.transitions = std::mem::take(&mut self.untold);
+        turn.stranded = self.stranded.take();
         turn.again = [unsure, self.sweeping.due(), drained].into_iter().flatten().min();
         Ok(turn)
     }
@@ -222,15 +237,20 @@ impl<'a> Keeper<'a> {
     }
 
     /// What the new picture means for connections: only now is there another way.
-    fn follow(&mut self, picture: Picture, gap: bool, turn: &mut Turn) {
+    fn follow(&mut self, picture: Picture, gap: bool) {
         let transitions = self.transitions(&picture);
         let before = self.last.as_ref().map(|it| &it.availability);
         let over = self.drains.note(&picture.model, before, &picture.availability, now());
+        if !transitions.is_empty() {
+            let seen = self.last.as_ref().map_or(&picture.model, |it| &it.model);
+            let lost = Sweep::stranded(&picture.model, seen, &picture.slots, &picture.availability);
+            self.stranded = Some(lost);
+        }
         let mut sweeps = self.sweeps(&picture, over || !transitions.is_empty());
         sweeps.extend(gap.then(|| Sweep::of_gap(&picture.model)));
         self.drains.forget_returned();
         self.sweeping.begin(sweeps, &picture.model, &picture.availability);
-        turn.transitions.extend(transitions);
+        self.untold.extend(transitions);
         self.last = Some(picture);
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use mhnat_core::chronicle::{History, LegHistory};
 use mhnat_core::desired::desired;
 use mhnat_core::device;
 use mhnat_core::family::Family;
@@ -12,6 +13,7 @@ use mhnat_core::mark::Mark;
 use mhnat_core::model::Model;
 use mhnat_core::name::{IfName, UplinkName};
 use mhnat_core::nft::{Inventories, Inventory, Table, inventories};
+use mhnat_core::rehome::Sweep;
 use mhnat_core::routing::TableId;
 use mhnat_core::sysctl::{self as settings, Surroundings};
 use serde::Serialize;
@@ -19,8 +21,9 @@ use serde::Serialize;
 use super::observe::links;
 use super::{alive, boot_time, differences};
 use crate::failure::Failure;
-use crate::kernel::{Counters, Devices, Kernel, flows};
+use crate::kernel::{Counters, Devices, Kernel, flows, stranded};
 use crate::nft::Nft;
+use crate::serve::{Daemon, ask};
 use crate::state::{Applied, State};
 use crate::sysctl;
 
@@ -34,11 +37,33 @@ pub(crate) struct Status {
     pub(crate) cut_off: bool,
     /// A change that waits to be confirmed.
     pub(crate) unconfirmed: Option<Waiting>,
+    /// The daemon that keeps it so; nothing when none does.
+    pub(crate) daemon: Option<DaemonStatus>,
+    /// Whether one did, and was killed.
+    pub(crate) daemon_killed: bool,
     pub(crate) uplinks: Vec<UplinkStatus>,
     /// What is not as it was applied, in words.
     pub(crate) drift: Vec<String>,
     /// What could not be found out, and why.
     pub(crate) unknown: Vec<String>,
+}
+
+/// What a daemon has done since it began. What it says of each uplink stands with that.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct DaemonStatus {
+    /// When that was, in RFC 3339.
+    pub(crate) started: String,
+    /// How often it looked at the kernel.
+    pub(crate) looks: u64,
+    /// How often it changed something there.
+    pub(crate) turns: u64,
+    /// How often that was although no uplink had changed.
+    pub(crate) reasserted: u64,
+    /// How often it did not succeed.
+    pub(crate) failed: u64,
+    /// Sockets of this host that it has closed.
+    pub(crate) closed: u64,
 }
 
 /// A change that waits to be confirmed.
@@ -77,6 +102,12 @@ pub(crate) struct LegStatus {
     pub(crate) unusable: Option<String>,
     /// What speaks against it where it is used for want of another.
     pub(crate) despite: Option<String>,
+    /// Connections that stay here while it cannot be used; nothing when they cannot be counted.
+    pub(crate) stranded: Option<u64>,
+    /// Packets that did not leave here because their source was not its own, since the tables were first loaded.
+    pub(crate) leaked: Option<u64>,
+    /// What a daemon has seen of it; nothing when none is there.
+    pub(crate) history: Option<LegHistory>,
 }
 
 /// Looks at everything. The model is that of the configuration that was applied.
@@ -101,10 +132,13 @@ pub(crate) async fn status(
         config: applied.map(|it| it.config.path.clone()),
         cut_off: state.is_some() && applied.is_none(),
         unconfirmed: waiting(directory, state)?,
+        daemon: None,
+        daemon_killed: false,
         uplinks: Vec::new(),
         drift,
         unknown: Vec::new(),
     };
+    let mut history = status.ask(directory);
     if let (Some(state), Some(model)) = (state, model) {
         let (devices, model, availability) = links(model, &kernel).await?;
         let model = &model;
@@ -116,6 +150,9 @@ pub(crate) async fn status(
         if let Err(error) = &marked {
             status.unknown.push(format!("the number of flows: {}", crate::failure::with_causes(error)));
         }
+        let staying = Sweep::stranded(model, model, &state.slots, &availability);
+        let staying = status.known("the number of connections on lost uplinks", stranded(&staying));
+        let leaked = status.known("the number of packets that were kept back", Nft::leaked());
         for uplink in &model.uplinks {
             let slot = state.slots.get(&uplink.name);
             let mark = slot.and_then(|slot| model.mask.mark(slot));
@@ -126,6 +163,13 @@ pub(crate) async fn status(
                     gateway: leg.gateway,
                     unusable: availability.why(&uplink.name, *family).map(|it| it.to_string()),
                     despite: availability.despite(&uplink.name, *family).map(|it| it.to_string()),
+                    stranded: staying
+                        .as_ref()
+                        .map(|it| it.get(&(uplink.name.clone(), *family)).copied().unwrap_or(0)),
+                    leaked: leaked
+                        .as_ref()
+                        .map(|it| it.get(&(uplink.interface.clone(), *family)).copied().unwrap_or(0)),
+                    history: history.get_mut(&uplink.name).and_then(|it| it.remove(family)),
                 };
                 (*family, leg)
             });
@@ -141,6 +185,30 @@ pub(crate) async fn status(
         }
     }
     Ok(status)
+}
+
+impl Status {
+    /// What the daemon says of itself, and gives what it says of uplinks.
+    fn ask(&mut self, directory: &Path) -> BTreeMap<UplinkName, BTreeMap<Family, LegHistory>> {
+        match self.known("what the daemon has seen", ask(directory)) {
+            Some(Daemon::Works(History { started, looks, turns, reasserted, failed, closed, uplinks })) => {
+                self.daemon = Some(DaemonStatus { started, looks, turns, reasserted, failed, closed });
+                uplinks
+            }
+            Some(Daemon::Killed) => {
+                self.daemon_killed = true;
+                BTreeMap::new()
+            }
+            Some(Daemon::Absent) | None => BTreeMap::new(),
+        }
+    }
+
+    /// What was found out, or else a word about why not.
+    fn known<T, E: std::error::Error>(&mut self, what: &str, outcome: Result<T, E>) -> Option<T> {
+        outcome
+            .inspect_err(|error| self.unknown.push(format!("{what}: {}", crate::failure::with_causes(error))))
+            .ok()
+    }
 }
 
 fn waiting(directory: &Path, state: Option<&State>) -> Result<Option<Waiting>, Failure> {

@@ -9,7 +9,7 @@ use mhnat_core::rehome::Sweep;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::failure::{Exit, Failure};
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::{Forgotten, Kernel, KernelError};
 
 /// When connections are looked for once more: one may have been on its way when the state changed.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -33,14 +33,22 @@ struct Running {
 /// What has become of them.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
-    /// Connections that begin anew.
-    pub(crate) forgotten: u64,
+    /// Connections that begin anew, by the uplink that they have left.
+    pub(crate) forgotten: Forgotten,
     /// What it took to find and to forget them.
     pub(crate) took: Duration,
     /// Sockets of this host that were closed.
     pub(crate) closed: u64,
     /// Why sockets were not closed that should be. Everything else was done.
     pub(crate) unclosed: Option<Failure>,
+}
+
+impl Swept {
+    fn add(&mut self, forgotten: Forgotten) {
+        for (key, number) in forgotten {
+            *self.forgotten.entry(key).or_default() += number;
+        }
+    }
 }
 
 impl Sweeping {
@@ -103,13 +111,13 @@ fn sweep(first: &[Sweep], again: &[Sweep], begun: Instant) -> Result<Swept, Kern
     let mut swept = Swept::default();
     for sweep in first {
         // Whatever this leaves is found when they are looked for once more.
-        swept.forgotten += match Kernel::forget_most(sweep)? {
+        swept.add(match Kernel::forget_most(sweep)? {
             Some(most) => most,
             None => Kernel::forget(sweep)?,
-        };
+        });
     }
     for sweep in again {
-        swept.forgotten += Kernel::forget(sweep)?;
+        swept.add(Kernel::forget(sweep)?);
     }
     swept.took = begun.elapsed();
     for sweep in first.iter().chain(again) {

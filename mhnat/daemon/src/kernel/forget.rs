@@ -1,9 +1,11 @@
 //! Forgets tracked connections through ctnetlink (linux/netfilter/nfnetlink_conntrack.h): one dump of the table, and a
 //! request for each that goes; or, where there are very many, one request for all that have the same signs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use mhnat_core::chronicle::Key;
 use mhnat_core::family::Family;
 use mhnat_core::rehome::{Bulk, Sweep};
 use netlink_sys::Socket;
@@ -29,33 +31,61 @@ const CTA_STATUS_MASK: u16 = 26;
 const SOURCE_TRANSLATED: u32 = 1 << 4;
 const DESTINATION_TRANSLATED: u32 = 1 << 5;
 
+/// Where `struct nlmsghdr` has its sequence number.
+const SEQUENCE: std::ops::Range<usize> = 8..12;
+
 /// With more entries than these, it is worth a request to look at them in the kernel first.
 const MANY: u64 = 4096;
 
 /// Bytes of requests in one datagram, all of which could be refused without an answer being lost in the socket's buffer.
 const AT_ONCE: usize = 16 << 10;
 
+/// How many connections have left each family of an uplink.
+pub(crate) type Forgotten = BTreeMap<Key, u64>;
+
 /// Forgets the connections of the sweep, and says how many they were.
-pub(super) fn forget(sweep: &Sweep) -> Result<u64, KernelError> {
+pub(super) fn forget(sweep: &Sweep) -> Result<Forgotten, KernelError> {
     if sweep.is_empty() {
-        return Ok(0);
+        return Ok(Forgotten::new());
     }
     let what = "forget the connections of an uplink";
     injected(what)?;
-    one_by_one(sweep).map_err(denied(what))
+    one_by_one(sweep).map(|places| named(sweep, &places)).map_err(denied(what))
+}
+
+/// How many connections the sweep would take.
+pub(super) fn count(sweep: &Sweep) -> Result<Forgotten, KernelError> {
+    let mut places = Places::new();
+    let counting = |socket: Socket| {
+        conntrack::dump(&socket, &filter(sweep), &mut |_, body| {
+            if let Some(place) = entry(body).and_then(|entry| sweep.leaves(&entry)) {
+                *places.entry(place).or_default() += 1;
+            }
+        })
+    };
+    netfilter().and_then(counting).map_err(denied("count the connections of a lost uplink"))?;
+    Ok(named(sweep, &places))
+}
+
+/// Numbers of connections by the place that their uplink has in a sweep.
+type Places = BTreeMap<usize, u64>;
+
+fn named(sweep: &Sweep, places: &Places) -> Forgotten {
+    let legs = sweep.uplinks().enumerate();
+    legs.filter_map(|(place, (name, family))| Some(((name.clone(), family), *places.get(&place)?))).collect()
 }
 
 /// Forgets most connections of the sweep at once where they are very many and can be told by their signs, and says how
 /// many fewer there are then; nothing where each is to be looked at.
-pub(super) fn forget_most(sweep: &Sweep) -> Result<Option<u64>, KernelError> {
+pub(super) fn forget_most(sweep: &Sweep) -> Result<Option<Forgotten>, KernelError> {
     let bulks = sweep.bulks();
-    let Some(before) = entries().filter(|it| *it > MANY && !bulks.is_empty()) else { return Ok(None) };
-    let what = "forget the connections of an uplink at once";
-    injected(what)?;
-    if !at_once(&bulks).map_err(denied(what))? {
+    if bulks.is_empty() || entries().is_none_or(|it| it <= MANY) {
         return Ok(None);
     }
-    Ok(Some(before.saturating_sub(entries().unwrap_or(before))))
+    let what = "forget the connections of an uplink at once";
+    injected(what)?;
+    let places = at_once(&bulks).map_err(denied(what))?;
+    Ok(places.map(|it| named(sweep, &it)))
 }
 
 /// How many connections are tracked (Documentation/networking/nf_conntrack-sysctl.rst).
@@ -63,13 +93,15 @@ fn entries() -> Option<u64> {
     fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").ok()?.trim().parse().ok()
 }
 
-/// Whether the kernel has done so.
-fn at_once(bulks: &[Bulk]) -> io::Result<bool> {
+/// How many fewer there are after each; nothing where the kernel cannot do so.
+fn at_once(bulks: &[Bulk]) -> io::Result<Option<Places>> {
     let socket = netfilter()?;
     if !heeds_status(&socket)? {
-        return Ok(false);
+        return Ok(None);
     }
-    for bulk in bulks {
+    let mut places = Places::new();
+    for (place, bulk) in bulks.iter().enumerate() {
+        let before = entries();
         let mut signs = mark(bulk.mark, bulk.mask);
         push(&mut signs, CTA_STATUS, &SOURCE_TRANSLATED.to_be_bytes());
         push(&mut signs, CTA_STATUS_MASK, &(SOURCE_TRANSLATED | DESTINATION_TRANSLATED).to_be_bytes());
@@ -86,8 +118,10 @@ fn at_once(bulks: &[Bulk]) -> io::Result<bool> {
         let mut answer = Vec::with_capacity(256);
         socket.recv(&mut answer, 0)?;
         outcome(&answer)?;
+        let fewer = before.zip(entries()).map(|(before, after)| before.saturating_sub(after));
+        places.insert(place, fewer.unwrap_or_default());
     }
-    Ok(true)
+    Ok(Some(places))
 }
 
 /// Whether the kernel looks at the status at all, as it does since 5.15: before, it would forget all of the mark. It
@@ -101,34 +135,42 @@ fn heeds_status(socket: &Socket) -> io::Result<bool> {
     }
 }
 
-fn one_by_one(sweep: &Sweep) -> io::Result<u64> {
-    let filter = sweep.only_mark().map(|(value, mask)| mark(value, mask)).unwrap_or_default();
+/// What the kernel passes over by itself.
+fn filter(sweep: &Sweep) -> Vec<u8> {
+    sweep.only_mark().map(|(value, mask)| mark(value, mask)).unwrap_or_default()
+}
+
+fn one_by_one(sweep: &Sweep) -> io::Result<Places> {
     let (listing, socket) = (netfilter()?, netfilter()?);
     socket.set_cap_ack(true)?;
-    let mut deletions = Deletions { socket, requests: Vec::new(), number: 0, outcome: Ok(()) };
+    let mut deletions = Deletions { socket, requests: Vec::new(), places: Places::new(), outcome: Ok(()) };
     // They go while the rest is listed: nobody needs room for all of them.
-    conntrack::dump(&listing, &filter, &mut |family, body| {
-        if entry(body).is_some_and(|entry| sweep.takes(&entry)) {
-            deletions.add(&deletion(family, body));
+    conntrack::dump(&listing, &filter(sweep), &mut |family, body| {
+        if let Some(place) = entry(body).and_then(|entry| sweep.leaves(&entry)) {
+            deletions.add(place, deletion(family, body));
         }
     })?;
     deletions.send();
-    deletions.outcome.map(|()| deletions.number)
+    deletions.outcome.map(|()| deletions.places)
 }
 
 /// Requests on their way, of which the kernel only tells what it refuses.
 struct Deletions {
     socket: Socket,
     requests: Vec<u8>,
-    /// Those that were not refused.
-    number: u64,
+    /// How many were not refused.
+    places: Places,
     outcome: io::Result<()>,
 }
 
 impl Deletions {
-    fn add(&mut self, request: &[u8]) {
+    fn add(&mut self, place: usize, mut request: Vec<u8>) {
+        // The answer carries the sequence number of its request.
+        if let (Some(sequence), Ok(place)) = (request.get_mut(SEQUENCE), u32::try_from(place)) {
+            sequence.copy_from_slice(&place.to_ne_bytes());
+        }
         self.requests.extend(request);
-        self.number += 1;
+        *self.places.entry(place).or_default() += 1;
         if self.requests.len() >= AT_ONCE {
             self.send();
         }
@@ -152,9 +194,17 @@ impl Deletions {
                 Err(error) => return Err(error),
             }
             for answer in messages(&answers) {
-                match outcome(answer?) {
+                let answer = answer?;
+                match outcome(answer) {
                     // It has ended by itself meanwhile.
-                    Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => self.number -= 1,
+                    Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {
+                        let place =
+                            answer.get(SEQUENCE).and_then(|it| it.try_into().ok()).map(u32::from_ne_bytes);
+                        let place = place.and_then(|it| usize::try_from(it).ok());
+                        if let Some(number) = place.and_then(|it| self.places.get_mut(&it)) {
+                            *number = number.saturating_sub(1);
+                        }
+                    }
                     other => other?,
                 }
             }

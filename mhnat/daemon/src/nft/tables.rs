@@ -12,7 +12,7 @@ use netlink_sys::Socket;
 use crate::netlink::{BODY, DUMP, ask, attribute, kind_of, malformed, netfilter, number, push};
 
 /// `NFNL_SUBSYS_NFTABLES`, in the upper byte of a message type.
-const SUBSYSTEM: u16 = 10 << 8;
+pub(super) const SUBSYSTEM: u16 = 10 << 8;
 /// `NFT_MSG_GETTABLE`.
 const GET_TABLE: u16 = SUBSYSTEM | 1;
 /// `NFT_MSG_GETCHAIN`.
@@ -27,9 +27,9 @@ const GET_GENERATION: u16 = SUBSYSTEM | 16;
 const NEW_GENERATION: u16 = SUBSYSTEM | 15;
 
 /// What all tables of ours are called.
-const NAME: &str = "mhnat";
+pub(super) const NAME: &str = "mhnat";
 const NFPROTO_UNSPEC: u8 = 0;
-const NFPROTO_INET: u8 = 1;
+pub(super) const NFPROTO_INET: u8 = 1;
 const NFPROTO_BRIDGE: u8 = 7;
 
 /// How often a reading that others disturb is begun again.

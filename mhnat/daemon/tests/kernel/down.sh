@@ -1,7 +1,7 @@
 settle
 snapshot >/run/before
 mhnat apply both.toml >/run/said
-grep -qx 'applied: 32 nft rules, 20 policy rules, 8 routes, [0-9]* sysctls remembered' /run/said || fail "$(cat /run/said)"
+grep -qx 'applied: 36 nft rules, 20 policy rules, 8 routes, [0-9]* sysctls remembered' /run/said || fail "$(cat /run/said)"
 nft list table inet mhnat | grep -q 'snat ip to ct original ip daddr map @fan_out_source_4' || fail "no ruleset"
 [ "$(ip -4 rule | grep -c 'proto 109')" = 10 ] || fail "not all IPv4 rules"
 [ "$(ip -6 rule | grep -c 'proto 109')" = 10 ] || fail "not all IPv6 rules"

@@ -126,6 +126,7 @@ pub(crate) fn run(name: &str, script: &str) -> Option<Output> {
         .args(["bash", "-euc", &format!("{PRELUDE}\n{script}")])
         .current_dir(&directory)
         .env("MHNAT", program)
+        .env("HOOK", concat!(env!("CARGO_MANIFEST_DIR"), "/../hooks/50-mhnat"))
         .stdin(Stdio::null())
         .output()
         .unwrap();

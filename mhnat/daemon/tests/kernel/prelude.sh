@@ -48,6 +48,24 @@ same() {
 	diff "$1" "$2" >&2 || fail "$3"
 }
 
+# At most ten seconds, and as soon as it is so.
+soon() {
+	for _ in $(seq 500); do
+		if eval "$1"; then return; fi
+		sleep 0.02
+	done
+	fail "$2: $(cat /run/log; mhnat status || true)"
+}
+
+# The daemon, with these arguments, until it is ready for the first time. What it says goes to /run/log.
+daemon=
+start() {
+	: >/run/log
+	"$MHNAT" run "$@" >>/run/log 2>&1 &
+	daemon=$!
+	soon 'grep -q "in force after" /run/log' "it does not start"
+}
+
 # A stand-in for nft, whose n-th call of one mhnat does what the body says.
 wrap() {
 	cat >/run/nft <<-WRAPPER

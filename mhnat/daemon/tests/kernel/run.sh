@@ -1,18 +1,5 @@
 # The daemon: what the kernel holds follows the links, the file and nobody else.
-start() {
-	"$MHNAT" run "$@" >/run/log 2>&1 &
-	daemon=$!
-	soon 'grep -q "in force after" /run/log' "it does not start"
-}
 trap 'kill -9 $daemon 2>/dev/null || true' EXIT
-# At most four seconds, and as soon as it is so.
-soon() {
-	for _ in $(seq 200); do
-		if eval "$1"; then return; fi
-		sleep 0.02
-	done
-	fail "$2: $(cat /run/log; mhnat status || true)"
-}
 clean() { mhnat status >/run/said; }
 entry() {
 	conntrack -I -s 10.9.0.$1 -d ${3:-10.9.9.9} -p udp --sport 1 --dport 2 -t 100 -m $2 >/dev/null 2>&1 ||

@@ -1,21 +1,6 @@
 # conntrackd is looked after, and nothing of it is left behind.
 command -v conntrackd >/dev/null || fail "there is no conntrackd: ci/setup installs it"
-daemon=
 trap 'kill -9 $daemon 2>/dev/null || true' EXIT
-# At most ten seconds, and as soon as it is so.
-soon() {
-	for _ in $(seq 500); do
-		if eval "$1"; then return; fi
-		sleep 0.02
-	done
-	fail "$2: $(cat /run/log)"
-}
-start() {
-	: >/run/log
-	"$MHNAT" run "$@" >>/run/log 2>&1 &
-	daemon=$!
-	soon 'grep -q "in force after" /run/log' "it does not start"
-}
 # The child of the daemon, if it has one.
 child() { pgrep -P $daemon -x conntrackd || true; }
 times() { grep -c "$1" /run/log || true; }
