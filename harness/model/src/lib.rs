@@ -20,6 +20,7 @@ pub mod plan;
 pub mod preset;
 pub mod relay;
 pub mod scenario;
+pub mod shrink;
 pub mod stream;
 pub mod topology;
 pub mod verdict;

@@ -33,7 +33,7 @@ pub(crate) mod words;
 #[cfg(test)]
 mod tests;
 
-pub use flap::{Break, Flap, Repeat, Timed};
+pub use flap::{Break, Drawn, Flap, Happening, Random, Repeat, Timed, What};
 pub use parse::{MAX_BYTES, parse};
 pub use raw::{Direction, ErrorWord, Family, PatternProtocol, Protocol, SubjectAction};
 pub use schema::schema;
@@ -54,6 +54,8 @@ pub struct Scenario {
     pub requires: BTreeSet<Requirement>,
     /// Where all chance comes from.
     pub seed: u64,
+    /// Where in the text that stands, if it does.
+    pub seed_written: Option<std::ops::Range<usize>>,
     /// Nodes and links.
     pub topology: Topology,
     /// Where the implementation under test runs.
@@ -264,8 +266,13 @@ pub enum Action {
         /// How often, and how it is undone. None: it happens once, and stays.
         repeat: Option<Repeat>,
     },
-    /// Links break at random.
-    Flap(Flap),
+    /// Links break for a while.
+    Flap {
+        /// Which, when, and how.
+        flap: Flap,
+        /// Where in the text that stands.
+        written: std::ops::Range<usize>,
+    },
     /// Something is done to the subject.
     Subject(SubjectAction),
     /// Nothing is done until all that is expected has been seen, at most so long.
@@ -599,7 +606,8 @@ impl Scenario {
             }
             _ => false,
         });
-        let flaps = self.steps.iter().any(|step| matches!(step.action, Action::Flap(_)));
+        let flaps =
+            self.steps.iter().any(|step| matches!(step.action, Action::Flap { flap: Flap::Random(_), .. }));
         begins || becomes || flaps
     }
 

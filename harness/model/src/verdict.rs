@@ -22,7 +22,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use describe::{action as describe_action, change as describe_change};
+pub use describe::{action as describe_action, happening as describe_happening};
 
 /// What a run is judged against.
 #[derive(Debug, Clone, Copy)]

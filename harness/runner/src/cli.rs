@@ -15,6 +15,7 @@ mod plan;
 mod progress;
 mod run;
 mod selection;
+mod soak;
 
 use args::{Arguments, Command};
 use console::Console;
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
     let mut console = Console::new();
     let done = match arguments.command {
         Command::Run(options) => run::run(&options, &mut console),
+        Command::Soak(options) => soak::soak(&options, &mut console),
         Command::Mutants(options) => mutants::mutants(&options, &mut console),
         Command::List(options) => list::list(&options, &mut console),
         Command::Check(options) => check::check(&options, &mut console),

@@ -118,6 +118,11 @@ impl Limits {
         NonZeroUsize::MIN.saturating_add(SHARE * machine::processors().len() - 1)
     }
 
+    /// As many as let so many tests that measure times run at a time.
+    pub fn weighing(measuring: usize) -> NonZeroUsize {
+        NonZeroUsize::MIN.saturating_add((SHARE * measuring).saturating_sub(1))
+    }
+
     /// How long a test may take unless something else is said.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 }

@@ -225,6 +225,15 @@ impl Availability {
         self
     }
 
+    /// What cannot be used by another account cannot be used by this one either.
+    pub fn worsen(&mut self, other: &Self) {
+        for (name, legs) in &other.unusable {
+            for (family, why) in legs {
+                self.unusable.entry(name.clone()).or_default().entry(*family).or_insert(*why);
+            }
+        }
+    }
+
     /// Whether packets that can go nowhere else may be sent by this leg: its link is well, whatever is thought of
     /// what is behind it.
     pub fn link_is_well(&self, uplink: &Uplink, family: Family) -> bool {

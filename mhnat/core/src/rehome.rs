@@ -63,6 +63,8 @@ enum Why {
     StoodIn,
     /// These sources are not its own any more. Only those leave that have one of them.
     Changed,
+    /// Nobody knows what sources it had. Those leave that were given another one than these.
+    Stale,
 }
 
 /// Connections of one family with this mark under the mask that have another source than they began with, and still the
@@ -141,6 +143,20 @@ impl Sweep {
         Self::new(model, model, leaving.collect())
     }
 
+    /// The same where it is not known which addresses an uplink had: its mark tells what was translated for it. Without
+    /// [pinning](Model::pinning), connections have no mark, and these are not found.
+    pub fn of_stale(model: &Model, slots: &Slots, now: &Availability) -> Self {
+        let legs = model.legs().filter(|(uplink, family, leg)| {
+            model.pinning && leg.source == Source::Masquerade && now.usable(uplink, *family)
+        });
+        let leaving = legs.filter_map(|(uplink, family, leg)| {
+            let mut leaving = leaving(model.mask, slots, uplink, family, leg, Why::Stale)?;
+            leaving.sources.extend(model.fan_outs.iter().filter_map(|it| it.source).map(|it| (it, it)));
+            Some(leaving)
+        });
+        Self::new(model, model, leaving.collect())
+    }
+
     /// What began while the rules were not there, before the start or after somebody has taken them away. The kernel
     /// decides about translation once for a connection: its packets have a private source for as long as they come, and
     /// the guard stops them. Only what was never answered is taken: what was, has a way without us.
@@ -189,6 +205,7 @@ impl Sweep {
                 Why::Lost => !now.usable(uplink, it.family) && another.next().is_some(),
                 Why::StoodIn => another.any(|other| other.metric < uplink.metric),
                 Why::Changed => true,
+                Why::Stale => uplink.legs.get(&it.family).is_some_and(|leg| leg.addresses == it.own),
             }
         });
     }
@@ -205,7 +222,8 @@ impl Sweep {
 
     /// The mark and its mask that all of them have, where only one uplink is left and each connection has a mark.
     pub fn only_mark(&self) -> Option<(u32, u32)> {
-        let first = self.leaving.first().filter(|it| self.marked && it.why != Why::Changed)?;
+        let of_mark = |it: &&Leaving| self.marked && !matches!(it.why, Why::Changed | Why::Stale);
+        let first = self.leaving.first().filter(of_mark)?;
         self.leaving.iter().all(|it| it.mark == first.mark).then_some((first.mark, self.mask))
     }
 
@@ -285,11 +303,14 @@ impl Sweep {
             .filter(|(_, it)| it.family == family && !it.keeps.iter().any(|net| net.contains(&to)))
             .filter(|(_, it)| !(it.resets && entry.tcp && (mark == it.mark || !self.by_mark)))
             .find(|(_, it)| {
-                let translated = reply.destination.address;
-                (mark == it.mark && it.why != Why::Changed)
-                    || ((mark == 0 || it.why == Why::Changed)
-                        && translated != original.source.address
-                        && it.sources.iter().any(|(first, last)| (*first..=*last).contains(&translated)))
+                let source = reply.destination.address;
+                let translated = source != original.source.address;
+                let is_given = it.sources.iter().any(|(first, last)| (*first..=*last).contains(&source));
+                match it.why {
+                    Why::Lost | Why::StoodIn => mark == it.mark || (mark == 0 && translated && is_given),
+                    Why::Changed => translated && is_given,
+                    Why::Stale => mark == it.mark && translated && !is_given,
+                }
             })
             .map(|(place, _)| place)
     }

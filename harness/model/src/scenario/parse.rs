@@ -137,6 +137,7 @@ fn sense(raw: &Raw) -> Result<Scenario, Findings> {
         tags: raw.tags.iter().map(|tag| tag.value.clone()).collect(),
         requires,
         seed: raw.seed.as_ref().map_or(1, |seed| seed.value),
+        seed_written: raw.seed.as_ref().map(|seed| seed.span.clone()),
         topology,
         subject: on,
         variants,

@@ -17,8 +17,8 @@ pub use network::{
     AccessKind, Filter, Gateway, Host, Impair, Internet, Isp, Lan, Link, LinkKind, Node, Route, Vpn,
 };
 pub use step::{
-    Family, Flap, FlapKind, FlowRef, Inject, LinkChange, LinkWord, Open, Protocol, Request, Run, Step,
-    Stream, StreamRef, SubjectAction,
+    Family, Flap, FlapBreak, FlapKind, FlowRef, Inject, LinkChange, LinkWord, ListedKind, Open, Protocol,
+    Request, Run, Step, Stream, StreamRef, SubjectAction,
 };
 
 /// A scenario of mhlab: a topology, an implementation under test, and steps that are judged from packets.

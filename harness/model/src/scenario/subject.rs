@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::Range};
 use super::{
     Content, Findings, Part, PartKind, Requirement, SubjectAction, Variant,
     names::Names,
-    raw::{Raw, Variant as RawVariant},
+    raw::{self, Raw, Variant as RawVariant},
     spanned::At,
 };
 use crate::{
@@ -93,7 +93,7 @@ fn others(raw: &Raw, findings: &mut Findings) {
 
 /// What stays is started once before it is reloaded or killed, and again only after it was stopped or killed.
 fn order(raw: &Raw, variants: &[Variant], findings: &mut Findings) {
-    let steps: Vec<_> = raw.step.iter().filter_map(|step| step.value.subject.as_ref()).collect();
+    let steps: Vec<_> = raw.step.iter().flat_map(|step| driven(&step.value)).collect();
     if !variants.iter().any(Variant::stays) {
         // Without a readable variant nothing is known, and that has been said.
         for kill in steps.iter().filter(|step| step.value == SubjectAction::Kill && !variants.is_empty()) {
@@ -109,9 +109,10 @@ fn order(raw: &Raw, variants: &[Variant], findings: &mut Findings) {
         return;
     }
     // Without a word about it, the subject is applied before the first step.
-    let mut runs = !steps.iter().any(|step| step.value == SubjectAction::Apply);
+    let mut actions = raw.step.iter().filter_map(|step| step.value.subject.as_ref());
+    let mut runs = !actions.any(|action| action.value == SubjectAction::Apply);
     let mut last: Option<&Range<usize>> = None;
-    for step in steps {
+    for step in &steps {
         let word = step.value.word();
         let wrong = match (step.value, runs) {
             (SubjectAction::Apply, true) => Some(("the subject runs already", "it is started here")),
@@ -139,6 +140,14 @@ fn order(raw: &Raw, variants: &[Variant], findings: &mut Findings) {
             last = Some(&step.span);
         }
     }
+}
+
+/// What a step does to the subject, one thing after the other.
+fn driven(step: &raw::Step) -> Vec<At<SubjectAction>> {
+    let flap = step.flap.as_ref().filter(|flap| flap.value.kills());
+    let kills =
+        flap.into_iter().flat_map(|flap| [flap.with(SubjectAction::Kill), flap.with(SubjectAction::Apply)]);
+    step.subject.clone().into_iter().chain(kills).collect()
 }
 
 fn one(

@@ -12,8 +12,8 @@ use crate::{
     plan::Device,
     relay::{Faults, Share},
     scenario::{
-        Action, Direction, Endpoint, Entries, Exchange, Flap, LinkAction, LinkChange, Pattern,
-        PatternProtocol, Place, Protocol, Repeat, SubjectAction, flap,
+        Action, Direction, Endpoint, Entries, Exchange, Flap, Happening, LinkAction, LinkChange, Pattern,
+        PatternProtocol, Place, Protocol, Random, Repeat, SubjectAction, flap,
     },
     topology::{LinkId, NodeId},
 };
@@ -78,10 +78,7 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
                 }
             }
         }
-        Action::Flap(Flap { places, breaks, every, lasting: _, at_once: _ }) => {
-            let device = |place: &flap::Place| device(ground, place.node, place.interface);
-            format!("{breaks} breaks of {}, one in {every:?}", listed(places.iter().map(device), "and"))
-        }
+        Action::Flap { flap, written: _ } => self::flap(ground, flap),
         Action::Subject(SubjectAction::Apply) => "apply the subject".to_owned(),
         Action::Subject(SubjectAction::Reload) => "apply the subject again".to_owned(),
         Action::Subject(SubjectAction::Stop) => "take the subject away".to_owned(),
@@ -90,12 +87,37 @@ pub fn action(ground: Ground<'_>, action: &Action) -> String {
     }
 }
 
+fn flap(ground: Ground<'_>, flap: &Flap) -> String {
+    match flap {
+        Flap::Random(Random { places, breaks, every, lasting: _, at_once: _, kills }) => {
+            let device = |place: &flap::Place| device(ground, place.node, place.interface);
+            let places = listed(places.iter().map(device), "and");
+            let kills = match kills {
+                0 => String::new(),
+                1 => ", and the subject is killed once".to_owned(),
+                kills => format!(", and the subject is killed {kills} times"),
+            };
+            format!("{breaks} breaks of {places}, one in {every:?}{kills}")
+        }
+        Flap::Listed(breaks) => format!("{} breaks, each at its moment", breaks.len()),
+    }
+}
+
+/// What happens while links flap.
+pub fn happening(ground: Ground<'_>, happening: &Happening) -> String {
+    match happening {
+        Happening::Link { node, interface, change } => self::change(ground, *node, *interface, change),
+        Happening::Killed => "the subject is killed".to_owned(),
+        Happening::Started => "the subject is started again".to_owned(),
+    }
+}
+
 fn device(ground: Ground<'_>, node: NodeId, interface: usize) -> String {
     format!("{}:{}", ground.node_name(node.0), ground.topology.node(node).interfaces[interface].name)
 }
 
 /// What happens to an interface.
-pub fn change(ground: Ground<'_>, node: NodeId, interface: usize, change: &LinkChange) -> String {
+fn change(ground: Ground<'_>, node: NodeId, interface: usize, change: &LinkChange) -> String {
     let name = device(ground, node, interface);
     match change {
         LinkChange::Addresses(addresses) => format!("{name} has {} from now on", listed(addresses, "and")),

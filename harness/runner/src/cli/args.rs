@@ -40,6 +40,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run scenarios and judge them
     Run(Run),
+    /// Run tests with random breaks again and again, and shrink what fails
+    Soak(Soak),
     /// Delete each nft rule of the subjects in turn, and tell which no test misses
     Mutants(Mutants),
     /// List scenarios with their variants
@@ -109,6 +111,65 @@ pub(super) struct Run {
     /// Where all chance comes from, instead of from the seeds of the scenarios; reports tell it
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+}
+
+const SOAK_EXAMPLES: &str = "\
+Examples:
+  mhlab soak --for 3m scenarios/soak                       from a seed that is told
+  mhlab soak --breaks 10000 --seed 1 --keep-going scenarios/soak/eight-uplinks.toml
+  mhlab run --seed 1042 scenarios/soak/eight-uplinks.toml  one of these runs again";
+
+/// Run tests with random breaks again and again, and shrink what fails
+///
+/// Every run has the next seed, which decides which links break when and how. What fails is run again with fewer and
+/// fewer of its breaks, and the fewest with which it fails two of three times are written into a scenario of their own,
+/// beside the one that they are from: SCENARIO-seed-N.toml.
+#[derive(Debug, Args)]
+#[command(after_long_help = format!("{SOAK_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(super) struct Soak {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+
+    /// Until so many breaks have happened
+    #[arg(long, value_name = "N", conflicts_with = "lasting")]
+    pub(super) breaks: Option<u64>,
+
+    /// For so long, such as 90s or 3m
+    #[arg(long = "for", id = "lasting", value_name = "TIME", value_parser = duration, default_value = "3m")]
+    pub(super) lasting: Duration,
+
+    /// The seed of the first run [default: by the clock]
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+
+    /// Tests at a time [default: one a processor]
+    #[arg(short, long, value_name = "N", value_parser = jobs)]
+    pub(super) jobs: Option<NonZeroUsize>,
+
+    /// Go on when a run fails, and shrink nothing
+    #[arg(long)]
+    pub(super) keep_going: bool,
+
+    /// How long the fewest breaks are looked for
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    pub(super) shrink: Duration,
+
+    /// What it came to, for programs; people read standard error
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Of what fails, show steps that passed as well
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+
+    /// Stop a test that takes longer, such as 60s, 500ms or 2m
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub(super) timeout: Duration,
+
+    /// The program mhnat [default: beside mhlab, or on the PATH]
+    #[arg(long, value_name = "PROGRAM", env = MHNAT_VARIABLE, hide_env_values = true,
+        value_hint = ValueHint::ExecutablePath)]
+    pub(super) mhnat: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

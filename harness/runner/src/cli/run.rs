@@ -101,20 +101,20 @@ async fn facts(options: &Run, mut offer: Offer) -> Machine {
 }
 
 /// The signals that end a run in good order.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     /// The one that came.
-    came: Option<u8>,
+    pub(super) came: Option<u8>,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         Ok(Signals { interrupt, terminate: signal(SignalKind::terminate())?, came: None })
     }
 
-    async fn any(&mut self) {
+    pub(super) async fn any(&mut self) {
         let kind = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),
             _ = self.terminate.recv() => SignalKind::terminate(),

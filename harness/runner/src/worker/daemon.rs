@@ -81,12 +81,8 @@ impl Daemon {
         Ok(Daemon { line, notices, log, log_path, told: 0, running: None })
     }
 
-    /// Starts it, and returns when it is ready.
-    pub(super) fn start(
-        &mut self,
-        reactor: &mut Reactor,
-        launch: &Launch<'_>,
-    ) -> Result<CommandRun, Failure> {
+    /// Starts it, and waits for nothing.
+    pub(super) fn start(&mut self, reactor: &mut Reactor, launch: &Launch<'_>) -> Result<(), Failure> {
         let started = |source| Failure::Start { program: launch.program.display().to_string(), source };
         // What a former life said last is not about this one.
         self.notices.forget().map_err(started)?;
@@ -101,6 +97,11 @@ impl Daemon {
         let child = command.spawn().map_err(started)?;
         let ended = process::ended(&child).map_err(started)?;
         self.running = Some(Running { child, ended });
+        Ok(())
+    }
+
+    /// Returns when it is ready that was started.
+    pub(super) fn started(&mut self, reactor: &mut Reactor) -> Result<CommandRun, Failure> {
         self.await_ready(reactor, "ready")?;
         Ok(self.did(self.line.clone()))
     }
@@ -163,7 +164,8 @@ impl Daemon {
         (!text.trim().is_empty()).then(|| (self.line.clone(), text))
     }
 
-    fn await_ready(&mut self, reactor: &mut Reactor, what: &str) -> Result<(), Failure> {
+    /// Waits until it says that it is ready.
+    pub(super) fn await_ready(&mut self, reactor: &mut Reactor, what: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             reactor.hub.turn()?;

@@ -12,11 +12,12 @@ use harness_model::{
     observation::{CommandSeen, ExchangeSeen, SocketResult, StreamSeen},
     plan::{self, LabPlan},
     scenario::{
-        self, Action, Exchange, Expect, LinkAction, LinkChange, Scenario, Step, SubjectAction, Timed, Variant,
+        self, Action, Exchange, Expect, Happening, LinkAction, LinkChange, Scenario, Step, SubjectAction,
+        Timed, Variant,
     },
     stream::Customers,
     topology::NodeId,
-    verdict::{Evidence, Ground, Judged, describe_action, describe_change, judge, judge_always},
+    verdict::{Evidence, Ground, Judged, describe_action, describe_happening, judge, judge_always},
 };
 
 use super::{
@@ -349,7 +350,9 @@ impl Drive<'_> {
             Action::Link { node, interface, change, repeat: Some(repeat) } => {
                 done.timeline = self.flap(repeat.schedule(*node, *interface, change))?;
             }
-            Action::Flap(flap) => done.timeline = self.flap(flap.schedule(self.seed, &step.name))?,
+            Action::Flap { flap, written: _ } => {
+                done.timeline = self.flap(flap.schedule(self.seed, &step.name))?;
+            }
             Action::Subject(action) => self.drive_subject(*action)?,
             Action::Wait(_) => {}
         }
@@ -379,21 +382,32 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Changes links, each at its time, and tells when it was done.
+    /// Changes links, and kills and starts the subject, each at its time, and tells when it was done.
     fn flap(&mut self, changes: Vec<Timed>) -> Result<Vec<String>, Failure> {
         let began = Instant::now();
         let mut timeline = Vec::with_capacity(changes.len());
         // The kernel takes its time over some changes: what follows is put off, so that breaks last as long as they should.
         let mut late = Duration::ZERO;
-        for Timed { at, node, interface, change } in changes {
+        let mut started = false;
+        for Timed { at, what } in changes {
             self.reactor.hub.watch_until(began + at + late)?;
             late = began.elapsed().saturating_sub(at).max(late);
             let since = began.elapsed().as_secs_f64() * 1e3;
-            timeline.push(format!(
-                "+{since:.1} ms  {}",
-                describe_change(self.ground(), node, interface, &change)
-            ));
-            self.change_link(node, interface, &change)?;
+            timeline.push(format!("+{since:.1} ms  {}", describe_happening(self.ground(), &what)));
+            match what {
+                Happening::Link { node, interface, change } => self.change_link(node, interface, &change)?,
+                Happening::Killed => {
+                    self.subject.kill()?;
+                }
+                Happening::Started => {
+                    self.subject.start(&mut self.reactor)?;
+                    started = true;
+                }
+            }
+        }
+        // Links go on breaking while it starts. What follows finds it ready.
+        if started {
+            self.subject.await_ready(&mut self.reactor)?;
         }
         Ok(timeline)
     }

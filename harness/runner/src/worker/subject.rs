@@ -92,9 +92,28 @@ impl<'a> Subject<'a> {
         Ok(runs)
     }
 
+    /// Kills what stays of it, as [`SubjectAction::Kill`] does.
+    pub(super) fn kill(&mut self) -> Result<(), Failure> {
+        self.staying().try_for_each(|daemon| daemon.kill().map(drop))
+    }
+
+    /// Starts what stays of it, and waits for nothing.
+    pub(super) fn start(&mut self, reactor: &mut Reactor) -> Result<(), Failure> {
+        self.pieces.iter_mut().try_for_each(|piece| self.place.start(reactor, piece))
+    }
+
+    /// Waits until what stays of it is ready.
+    pub(super) fn await_ready(&mut self, reactor: &mut Reactor) -> Result<(), Failure> {
+        self.staying().try_for_each(|daemon| daemon.await_ready(reactor, "ready"))
+    }
+
+    fn staying(&mut self) -> impl Iterator<Item = &mut Daemon> {
+        self.pieces.iter_mut().filter_map(|piece| piece.daemon.as_mut())
+    }
+
     /// Complains if a process that stays has ended by itself.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
-        self.pieces.iter_mut().filter_map(|piece| piece.daemon.as_mut()).try_for_each(Daemon::check)
+        self.staying().try_for_each(Daemon::check)
     }
 
     /// How processes that stay were started, and the end of what they printed.
@@ -111,20 +130,14 @@ impl Place<'_> {
         action: SubjectAction,
         piece: &mut Piece,
     ) -> Result<Vec<CommandRun>, Failure> {
-        let Piece { kind, path, shown: _, daemon } = piece;
+        if action == SubjectAction::Apply {
+            self.start(reactor, piece)?;
+        }
+        let Piece { kind, path: _, shown: _, daemon } = piece;
         let Some(daemon) = daemon else { return Ok(Vec::new()) };
-        let file = path.to_string_lossy();
         let runs_mhnat = *kind == PartKind::MhnatRun;
         match action {
-            SubjectAction::Apply => {
-                let (program, arguments) = match runs_mhnat {
-                    true => (self.mhnat()?, vec!["run", &file]),
-                    false => (PathBuf::from(SHELL), vec![&*file]),
-                };
-                let (node, directory) = (self.node, self.directory);
-                let launch = Launch { node, program: &program, arguments: &arguments, directory };
-                Ok(vec![daemon.start(reactor, &launch)?])
-            }
+            SubjectAction::Apply => Ok(vec![daemon.started(reactor)?]),
             SubjectAction::Reload => Ok(vec![daemon.reload(reactor)?]),
             SubjectAction::Stop => {
                 let mut runs = Vec::from_iter(daemon.stop(reactor)?);
@@ -135,6 +148,19 @@ impl Place<'_> {
             }
             SubjectAction::Kill => Ok(Vec::from_iter(daemon.kill()?)),
         }
+    }
+
+    /// Starts the process of a part that stays. Any other part is as it was.
+    fn start(&self, reactor: &mut Reactor, piece: &mut Piece) -> Result<(), Failure> {
+        let Piece { kind, path, shown: _, daemon } = piece;
+        let Some(daemon) = daemon else { return Ok(()) };
+        let file = path.to_string_lossy();
+        let (program, arguments) = match kind {
+            PartKind::MhnatRun => (self.mhnat()?, vec!["run", &file]),
+            _ => (PathBuf::from(SHELL), vec![&*file]),
+        };
+        let (node, directory) = (self.node, self.directory);
+        daemon.start(reactor, &Launch { node, program: &program, arguments: &arguments, directory })
     }
 
     /// A part that is put in place or taken away by a command, which ends.

@@ -195,6 +195,37 @@ fn what_goes_back(#[case] from: &str, #[case] to: &str, #[case] mark: u32, #[cas
     assert_eq!(sweep.takes(&entry(from, to, "203.0.113.2", mark)), goes);
 }
 
+#[rstest]
+#[case::of_an_address_that_nobody_has("10.0.0.7", "203.0.113.9", CABLE, true)]
+#[case::of_its_own_address("10.0.0.7", "198.51.100.2", CABLE, false)]
+#[case::of_another_uplink("10.0.0.7", "203.0.113.9", RADIO, false)]
+#[case::not_translated("203.0.113.9", "203.0.113.9", CABLE, false)]
+fn what_is_stale(#[case] from: &str, #[case] source: &str, #[case] mark: u32, #[case] leaves: bool) {
+    let model = model(TWO);
+    let now = with(&model, &["eth0", "eth1"]);
+    let mut sweep = Sweep::of_stale(&model, &slots(&model), &now);
+    sweep.hold(&model, &now);
+    assert_eq!(sweep.only_mark(), None);
+    assert_eq!(sweep.takes(&entry(from, "192.0.2.9", source, mark)), leaves);
+    // What was given the address that it has by now is right.
+    let renewed = self::model(&TWO.replace("198.51.100.2", "203.0.113.9"));
+    sweep.hold(&renewed, &with(&renewed, &["eth0", "eth1"]));
+    assert!(!sweep.takes(&entry(from, "192.0.2.9", source, mark)));
+}
+
+#[test]
+fn an_uplink_that_was_away_for_a_moment_calls_back_as_well() {
+    let model = model(TWO);
+    let (there, away) = (with(&model, &["eth0", "eth1"]), with(&model, &["eth1"]));
+    let mut worst = there.clone();
+    worst.worsen(&there);
+    assert!(Sweep::of_return(&model, &slots(&model), &worst, &there, &Drains::default()).is_empty());
+    worst.worsen(&away);
+    worst.worsen(&there);
+    let sweep = Sweep::of_return(&model, &slots(&model), &worst, &there, &Drains::default());
+    assert_eq!(names(&sweep), ["radio IPv4"]);
+}
+
 #[test]
 fn an_uplink_that_was_there_calls_nobody_back() {
     let model = model(TWO);

@@ -28,6 +28,9 @@ use crate::terminal::Terminal;
 /// When a change that failed is tried again, at first and at last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
+/// Between the first looks, in milliseconds, until one comes to an end.
+const FIRST: [u64; 7] = [5, 10, 20, 40, 80, 160, 320];
+
 /// More changes than this in a second, none of which a link has caused, are another program's work against ours.
 const STRIFE: usize = 10;
 const PEACE: Duration = Duration::from_secs(1);
@@ -67,8 +70,7 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
     let applied = state.as_ref().and_then(|state| state.applied.as_ref());
     let mut prober = Prober::new(applied.map(|it| it.health.clone()).unwrap_or_default(), book.clone());
     let mut keeper = Keeper::new(model, config, state, &dir, &nft)?;
-    // The first time, whatever is wrong ends the program: somebody is there to read it.
-    let turn = keeper.turn(&[], &watch.events, &mut prober).await?;
+    let turn = first(&mut keeper, &watch.events, &mut prober).await?;
     write(&book, keeper.model(), &turn);
     tell(&mut log, &turn, prober.news());
     let own = Address::Unix(std::path::absolute(dir.path()).unwrap_or_default().join(SOCKET));
@@ -103,6 +105,18 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
         log.tell(Event::TakenBack);
     }
     Ok(())
+}
+
+/// The first time, whatever is wrong ends the program: somebody is there to read it. But a link that changes in that very
+/// moment is wrong for no longer than that, and who was killed in the middle of a bad hour is started again in it.
+async fn first(keeper: &mut Keeper<'_>, events: &Events, prober: &mut Prober) -> Result<Turn, Failure> {
+    for pause in FIRST {
+        if let Ok(turn) = keeper.turn(&[], events, prober).await {
+            return Ok(turn);
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    keeper.turn(&[], events, prober).await
 }
 
 struct Signals {

@@ -16,7 +16,7 @@ use mhnat_core::desired::desired;
 use mhnat_core::device;
 use mhnat_core::family::Family;
 use mhnat_core::health::Ailments;
-use mhnat_core::link::Unusable;
+use mhnat_core::link::{Availability, Unusable};
 use mhnat_core::model::Model;
 use mhnat_core::name::UplinkName;
 use mhnat_core::nft::replacement;
@@ -46,6 +46,8 @@ pub(crate) struct Keeper<'a> {
     state: State,
     /// How it was at the last turn.
     last: Option<Picture>,
+    /// What legs were at their worst in the turns since, all of which failed: packets have followed what was done of them.
+    meanwhile: Availability,
     /// The generation of the kernel's tables at which ours hold what the last turn wanted; nothing while that is in
     /// doubt.
     loaded: Option<u32>,
@@ -101,6 +103,7 @@ impl<'a> Keeper<'a> {
             config,
             state: state.map_or_else(State::new, Ok)?,
             last: None,
+            meanwhile: Availability::full(),
             loaded: None,
             sweeping: Sweeping::default(),
             drains: Drains::default(),
@@ -161,7 +164,10 @@ impl<'a> Keeper<'a> {
         let gap = !commands.is_empty() && self.loaded != Some(picture.generation);
         if differs(&picture, &commands) {
             turn.mended = true;
-            self.mend(&picture, &commands, events).await?;
+            if let Err(failure) = self.mend(&picture, &commands, events).await {
+                self.meanwhile.worsen(&picture.availability);
+                return Err(failure);
+            }
             turn.took = begun.elapsed();
         }
         if turn.mended || !self.remembers(&picture) {
@@ -239,15 +245,21 @@ impl<'a> Keeper<'a> {
     /// What the new picture means for connections: only now is there another way.
     fn follow(&mut self, picture: Picture, gap: bool) {
         let transitions = self.transitions(&picture);
-        let before = self.last.as_ref().map(|it| &it.availability);
-        let over = self.drains.note(&picture.model, before, &picture.availability, now());
+        let before = self.last.as_ref().map(|it| {
+            let mut before = it.availability.clone();
+            before.worsen(&self.meanwhile);
+            before
+        });
+        let over = self.drains.note(&picture.model, before.as_ref(), &picture.availability, now());
         if !transitions.is_empty() {
             let seen = self.last.as_ref().map_or(&picture.model, |it| &it.model);
             let lost = Sweep::stranded(&picture.model, seen, &picture.slots, &picture.availability);
             self.stranded = Some(lost);
         }
-        let mut sweeps = self.sweeps(&picture, over || !transitions.is_empty());
+        let other = over || !transitions.is_empty() || self.meanwhile != Availability::full();
+        let mut sweeps = self.sweeps(&picture, before.as_ref(), other);
         sweeps.extend(gap.then(|| Sweep::of_gap(&picture.model)));
+        self.meanwhile = Availability::full();
         self.drains.forget_returned();
         self.sweeping.begin(sweeps, &picture.model, &picture.availability);
         self.untold.extend(transitions);
@@ -321,17 +333,21 @@ impl<'a> Keeper<'a> {
         .collect()
     }
 
-    fn sweeps(&self, picture: &Picture, other: bool) -> Vec<Sweep> {
+    fn sweeps(&self, picture: &Picture, before: Option<&Availability>, other: bool) -> Vec<Sweep> {
         let Picture { model, slots, availability: now, .. } = picture;
         let mut sweeps = Vec::new();
         if other {
             let seen = self.last.as_ref().map_or(model, |it| &it.model);
             sweeps.push(Sweep::of_loss(model, seen, slots, now, &self.drains));
         }
-        if let Some(last) = &self.last {
+        if self.last.is_none() || self.meanwhile != Availability::full() {
+            // Addresses may have come and gone.
+            sweeps.push(Sweep::of_stale(model, slots, now));
+        }
+        if let Some((last, before)) = self.last.as_ref().zip(before) {
             sweeps.push(Sweep::of_change(&last.model, model, slots, now));
             if other {
-                sweeps.push(Sweep::of_return(model, slots, &last.availability, now, &self.drains));
+                sweeps.push(Sweep::of_return(model, slots, before, now, &self.drains));
             }
         }
         sweeps.retain(|it| !it.is_empty());

@@ -222,25 +222,123 @@ pub struct LinkChange {
     pub pause: Option<At<String>>,
 }
 
-/// Breaks of links at random moments, all of them undone in the end. The scenario's seed decides.
+/// Breaks of links at random moments, all of them undone in the end: the scenario's seed decides. Or those of `list`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Flap {
     /// The interfaces, as "NODE:INTERFACE".
-    pub at: At<OneOrMany>,
+    #[serde(default)]
+    pub at: Option<At<OneOrMany>>,
     /// What happens to them. Default: they lose their carrier.
     #[serde(default)]
     pub kinds: Vec<At<FlapKind>>,
     /// How many breaks there are in all.
-    pub breaks: At<u32>,
+    #[serde(default)]
+    pub breaks: Option<At<u32>>,
     /// The time from one to the next, on the average.
-    pub every: At<String>,
+    #[serde(default)]
+    pub every: Option<At<String>>,
     /// How long one lasts: a time, or the shortest and the longest. Default: up to `every`.
     #[serde(default, rename = "for")]
     pub lasting: Option<At<OneOrMany>>,
     /// Links that are broken at a time, at most. Default: all but one.
     #[serde(default)]
     pub at_once: Option<At<u32>>,
+    /// How many times the subject is killed meanwhile, and started again.
+    #[serde(default)]
+    pub kills: Option<At<u32>>,
+    /// Each break with its moment, instead of chance.
+    #[serde(default)]
+    pub list: Option<At<Vec<At<FlapBreak>>>>,
+}
+
+/// One break, and when.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FlapBreak {
+    /// The interface, as "NODE:INTERFACE"; none for `kill`.
+    #[serde(default)]
+    pub at: Option<At<String>>,
+    /// What happens.
+    pub kind: At<ListedKind>,
+    /// Since the step began, such as "12ms".
+    pub after: At<String>,
+    /// It lasts so long, and is then undone.
+    #[serde(rename = "for")]
+    pub lasting: At<String>,
+}
+
+/// What happens for a while.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListedKind {
+    /// `cut`, and `mend`.
+    Cut,
+    /// `down`, and `up`.
+    Down,
+    /// `remove`, and `restore`.
+    Remove,
+    /// `mute`, and `unmute`.
+    Mute,
+    /// `silence`, and `speak`.
+    Silence,
+    /// `readdress`, to addresses that are nobody's, and back.
+    Address,
+    /// The subject is killed, and started again.
+    Kill,
+}
+
+impl ListedKind {
+    /// The way in which a link breaks; None if it is the subject that is killed.
+    pub fn of_link(self) -> Option<FlapKind> {
+        match self {
+            ListedKind::Cut => Some(FlapKind::Cut),
+            ListedKind::Down => Some(FlapKind::Down),
+            ListedKind::Remove => Some(FlapKind::Remove),
+            ListedKind::Mute => Some(FlapKind::Mute),
+            ListedKind::Silence => Some(FlapKind::Silence),
+            ListedKind::Address => Some(FlapKind::Address),
+            ListedKind::Kill => None,
+        }
+    }
+}
+
+impl FlapKind {
+    /// The word of the language for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            FlapKind::Cut => "cut",
+            FlapKind::Down => "down",
+            FlapKind::Remove => "remove",
+            FlapKind::Mute => "mute",
+            FlapKind::Silence => "silence",
+            FlapKind::Address => "address",
+        }
+    }
+}
+
+impl Flap {
+    /// The interfaces that may break, each with the ways in which it may.
+    pub fn places(&self) -> Vec<(At<String>, Vec<FlapKind>)> {
+        let kinds = || match self.kinds.as_slice() {
+            [] => vec![FlapKind::Cut],
+            given => given.iter().map(|kind| kind.value).collect(),
+        };
+        let drawn = self.at.iter().flat_map(At::items).map(|at| (at, kinds()));
+        let listed = self
+            .listed()
+            .filter_map(|one| Some((one.value.at.clone()?, Vec::from_iter(one.value.kind.value.of_link()))));
+        drawn.chain(listed).collect()
+    }
+
+    fn listed(&self) -> impl Iterator<Item = &At<FlapBreak>> {
+        self.list.iter().flat_map(|list| &list.value)
+    }
+
+    /// Whether the subject is killed meanwhile.
+    pub fn kills(&self) -> bool {
+        self.kills.is_some() || self.listed().any(|one| one.value.kind.value == ListedKind::Kill)
+    }
 }
 
 /// How a link breaks for a while.

@@ -182,7 +182,8 @@ pub(super) fn action(
     }
     if let Some(flap) = &step.flap {
         past.streams.link_changes();
-        return flap::flap(flap, &past.links, names, findings).map(Action::Flap);
+        let written = flap.span.clone();
+        return flap::flap(flap, &past.links, names, findings).map(|flap| Action::Flap { flap, written });
     }
     if let Some(wait) = &step.wait {
         if let Some(within) = &step.within {

@@ -1,4 +1,4 @@
-//! Links that break at random.
+//! Links that break for a while, at random or by a list.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     super::{
-        Break, Findings, Flap, LinkAction, LinkChange,
+        Break, Drawn, Findings, Flap, LinkAction, LinkChange, Random, What,
         flap::Place,
         names::Names,
         raw::{self, FlapKind, LinkWord},
@@ -16,19 +16,107 @@ use super::{
     change::{MOST_BREAKS, own, positive, silence, undoes},
     links::{End, Links, link_of},
 };
-use crate::{diagnostic::Diagnostic, topology::Topology};
+use crate::{
+    diagnostic::Diagnostic,
+    topology::{LinkId, Topology},
+};
 
+/// Either chance or a list.
 pub(super) fn flap(
     at: &At<raw::Flap>,
     links: &Links,
     names: Names<'_>,
     findings: &mut Findings,
 ) -> Option<Flap> {
-    let raw::Flap { at: texts, kinds, breaks, every, lasting, at_once } = &at.value;
+    let raw::Flap { at: places, kinds, breaks, every, lasting, at_once, kills, list } = &at.value;
+    let Some(list) = list else {
+        return random(at, links, names, findings).map(Flap::Random);
+    };
+    let others = [
+        ("at", places.as_ref().map(|at| &at.span)),
+        ("kinds", kinds.first().map(|at| &at.span)),
+        ("breaks", breaks.as_ref().map(|at| &at.span)),
+        ("every", every.as_ref().map(|at| &at.span)),
+        ("for", lasting.as_ref().map(|at| &at.span)),
+        ("at-once", at_once.as_ref().map(|at| &at.span)),
+        ("kills", kills.as_ref().map(|at| &at.span)),
+    ];
+    for (word, span) in others {
+        if let Some(span) = span {
+            let message = format!("`{word}` is about breaks at random, and there is a list");
+            findings.push(Diagnostic::new(span, message, "not possible beside `list`"));
+        }
+    }
+    listed(&list.value, links, names, findings).map(Flap::Listed)
+}
+
+/// Each break of a list. None of them breaks what is broken already.
+fn listed(
+    list: &[At<raw::FlapBreak>],
+    links: &Links,
+    names: Names<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<Drawn>> {
+    let mut drawn: Vec<(Drawn, Option<LinkId>, &At<raw::FlapBreak>)> = Vec::new();
+    for one in list {
+        let raw::FlapBreak { at, kind, after, lasting } = &one.value;
+        let after = words::duration(after, findings);
+        let lasting = words::duration(lasting, findings);
+        let what = match (kind.value.of_link(), at) {
+            (None, None) => Some((What::Subject, None)),
+            (None, Some(at)) => {
+                let label = "expected no place: the subject is killed";
+                findings.push(Diagnostic::new(&at.span, "`kill` happens to no interface", label));
+                None
+            }
+            (Some(_), None) => {
+                let message = "what breaks is not told";
+                findings.push(Diagnostic::new(&one.span, message, "expected `at` as well"));
+                None
+            }
+            (Some(link), Some(at)) => names.interface(at, findings).and_then(|end| {
+                links.must_be_there(at, end, findings);
+                let way = way(link, &kind.span, at, end, names, findings)?;
+                Some((What::Link { node: end.0, interface: end.1, way }, Some(link_of(end, names))))
+            }),
+        };
+        if let (Some(after), Some(lasting), Some((what, link))) = (after, lasting, what) {
+            drawn.push((Drawn { after, lasting, what }, link, one));
+        }
+    }
+    drawn.sort_by_key(|(drawn, _, _)| drawn.after);
+    for (at, (later, link, place)) in drawn.iter().enumerate() {
+        let same = drawn[..at].iter().rfind(|(_, other, _)| other == link);
+        if let Some((former, _, first)) = same.filter(|(it, _, _)| it.after + it.lasting > later.after) {
+            let message = format!("it is broken until {:?}", former.after + former.lasting);
+            findings.push(
+                Diagnostic::new(&place.span, message, "expected later").related(&first.span, "by this one"),
+            );
+        }
+    }
+    Some(drawn.into_iter().map(|(drawn, _, _)| drawn).collect())
+}
+
+fn random(at: &At<raw::Flap>, links: &Links, names: Names<'_>, findings: &mut Findings) -> Option<Random> {
+    let raw::Flap { at: texts, kinds, breaks, every, lasting, at_once, kills, list: _ } = &at.value;
+    let (Some(texts), Some(breaks), Some(every)) = (texts, breaks, every) else {
+        let words = [("at", texts.is_none()), ("breaks", breaks.is_none()), ("every", every.is_none())];
+        for (word, _) in words.iter().filter(|(_, lacks)| *lacks) {
+            let message = format!("`{word}` is missing");
+            let finding = Diagnostic::new(&at.span, message, "breaks at random need it");
+            findings.push(finding.hint("or `list` tells every break with its moment"));
+        }
+        return None;
+    };
     if !(1..=MOST_BREAKS).contains(&breaks.value) {
         let message = format!("{} breaks are not possible", breaks.value);
         findings.push(Diagnostic::new(&breaks.span, message, format!("expected 1 to {MOST_BREAKS}")));
     }
+    if let Some(kills) = kills.as_ref().filter(|kills| !(1..=MOST_BREAKS).contains(&kills.value)) {
+        let message = format!("{} times are not possible", kills.value);
+        findings.push(Diagnostic::new(&kills.span, message, format!("expected 1 to {MOST_BREAKS}")));
+    }
+    let kills = kills.as_ref().map_or(0, |kills| kills.value);
     let every = positive(every, findings);
     let lasting = match lasting {
         None => every.map(|every| (Duration::from_millis(1).min(every), every)),
@@ -81,7 +169,7 @@ pub(super) fn flap(
             number.value as usize
         }
     };
-    Some(Flap { places, breaks: breaks.value, every: every?, lasting: lasting?, at_once })
+    Some(Random { places, breaks: breaks.value, every: every?, lasting: lasting?, at_once, kills })
 }
 
 /// How an interface breaks in one of the ways.
@@ -112,7 +200,7 @@ fn way(
             (LinkWord::Readdress, LinkChange::Addresses(others))
         }
     };
-    Some(Break { change, back: undoes(word, end, names)? })
+    Some(Break { kind, change, back: undoes(word, end, names)? })
 }
 
 /// For each address of an interface another one that nobody has: the highest of its prefix that is free.

@@ -38,9 +38,9 @@ fn changed(
     let changes = steps.iter().filter_map(|step| step.value.link.as_ref());
     let changed = changes.filter(|change| words.contains(&change.value.action.value));
     let flaps = steps.iter().filter_map(|step| step.value.flap.as_ref());
-    let flapped = flaps.filter(|flap| flap.value.kinds.iter().any(|kind| kinds.contains(&kind.value)));
-    let places =
-        changed.map(|change| change.value.at.clone()).chain(flapped.flat_map(|flap| flap.value.at.items()));
+    let places = flaps.flat_map(|flap| flap.value.places());
+    let flapped = places.filter(|(_, ways)| ways.iter().any(|way| kinds.contains(way))).map(|(at, _)| at);
+    let places = changed.map(|change| change.value.at.clone()).chain(flapped);
     places
         .filter_map(|place| {
             // What is wrong with the name is told when the step is read.
