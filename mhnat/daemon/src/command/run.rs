@@ -28,6 +28,10 @@ use crate::terminal::Terminal;
 /// When a change that failed is tried again, at first and at last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
+/// A change that failed may have met another one of which nobody has told yet: the next look follows at once, and only
+/// what fails again is told.
+const SECOND_LOOK: Duration = Duration::from_millis(5);
+
 /// Between the first looks, in milliseconds, until one comes to an end.
 const FIRST: [u64; 7] = [5, 10, 20, 40, 80, 160, 320];
 
@@ -164,10 +168,13 @@ impl Service<'_, '_, '_> {
     async fn serve(&mut self, watch: &mut Watch, prober: &mut Prober) -> Result<(), Failure> {
         let Watch { events, signals } = watch;
         let mut retry = RETRY.0;
+        // What links have done behind the look that did not succeed.
+        let mut meanwhile = Vec::new();
+        let mut failures = 0_u32;
         let mut changes: VecDeque<Instant> = VecDeque::new();
         loop {
             let due = self.due;
-            let mut news = Vec::new();
+            let mut news = std::mem::take(&mut meanwhile);
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
@@ -182,10 +189,11 @@ impl Service<'_, '_, '_> {
                 },
                 swept = self.keeper.swept() => {
                     self.swept(swept);
+                    meanwhile = news;
                     continue;
                 }
                 happened = events.next() => {
-                    news = happened.links;
+                    news.extend(happened.links);
                     if happened.tables {
                         self.keeper.doubt();
                     }
@@ -195,8 +203,21 @@ impl Service<'_, '_, '_> {
             let turn = match self.keeper.turn(&news, events, prober).await {
                 Ok(turn) => turn,
                 Err(failure) => {
-                    self.notify.status(&failure.message);
                     self.book.open().chronicle.failed();
+                    failures += 1;
+                    let happened = events.so_far();
+                    if happened.tables {
+                        self.keeper.doubt();
+                    }
+                    // What it meant to find was overtaken, and is not worth a word.
+                    let overtaken = !happened.links.is_empty();
+                    meanwhile = happened.links;
+                    if overtaken || failures == 1 {
+                        let pause = if overtaken { Duration::ZERO } else { SECOND_LOOK };
+                        self.due = Some(Instant::now() + pause);
+                        continue;
+                    }
+                    self.notify.status(&failure.message);
                     let Failure { message, hint, .. } = failure;
                     self.log.tell(Event::Failed { message, hint, retry });
                     self.due = Some(Instant::now() + retry);
@@ -204,7 +225,7 @@ impl Service<'_, '_, '_> {
                     continue;
                 }
             };
-            retry = RETRY.0;
+            (retry, failures) = (RETRY.0, 0);
             let anew = std::mem::take(&mut self.anew);
             let unasked = turn.mended && turn.transitions.is_empty() && !anew;
             if unasked {

@@ -148,10 +148,15 @@ impl<'a> Keeper<'a> {
     ) -> Result<Turn, Failure> {
         let begun = Instant::now();
         let mut turn = Turn::default();
-        if let Some(picture) = self.forestall(news, events, prober).await {
+        if let Some((picture, whole)) = self.forestall(news, events, prober).await {
             turn.took = begun.elapsed();
             turn.mended = true;
+            let before = self.before();
             self.follow(picture, false);
+            if !whole {
+                // Connections that begin anew may have found the way that was still there.
+                self.meanwhile = before.unwrap_or_else(Availability::full);
+            }
         }
         let (devices, model, links) = links(&self.model, &self.kernel).await?;
         let seen = prober.judge(&model, links);
@@ -183,14 +188,14 @@ impl<'a> Keeper<'a> {
     }
 
     /// Does what follows from the news, where that is elements, rules and routes and nothing else, and gives how it is
-    /// then. Whatever fails is left to the look that comes behind it: with a device, the kernel has taken its routes
-    /// away already.
+    /// then, and whether all of it was done. Whatever fails is left to the look that comes behind it: with a device, the
+    /// kernel has taken its routes away already, and one that is just up may not take them yet.
     async fn forestall(
         &mut self,
         news: &[LinkNews],
         events: &Events,
         prober: &mut Prober,
-    ) -> Option<Picture> {
+    ) -> Option<(Picture, bool)> {
         let (last, generation) = (self.last.as_ref()?, self.loaded?);
         let mut devices = last.devices.clone();
         if !devices.hear(news) {
@@ -208,10 +213,10 @@ impl<'a> Keeper<'a> {
             return None;
         }
         let steps = converge::steps(&before, &wanted);
-        execute_all(&steps.before_ruleset, &devices);
+        let mut failed = execute_all(&steps.before_ruleset, &devices);
         self.loaded = None;
         self.nft.load(&commands).await.ok()?;
-        execute_all(&steps.after_ruleset, &devices);
+        failed.extend(execute_all(&steps.after_ruleset, &devices));
         let last = self.last.as_ref()?;
         let picture = Picture {
             model,
@@ -228,7 +233,7 @@ impl<'a> Keeper<'a> {
             sysctls: SysctlPlan::default(),
         };
         self.loaded = if commands.is_empty() { Some(generation) } else { alone(generation, events).ok()? };
-        Some(picture)
+        Some((picture, failed.is_empty()))
     }
 
     /// Does what is lacking, in the order in which nothing is misled, and looks at what was done.
@@ -242,14 +247,17 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
+    /// What legs were at their worst since the last turn that succeeded.
+    fn before(&self) -> Option<Availability> {
+        let mut before = self.last.as_ref()?.availability.clone();
+        before.worsen(&self.meanwhile);
+        Some(before)
+    }
+
     /// What the new picture means for connections: only now is there another way.
     fn follow(&mut self, picture: Picture, gap: bool) {
         let transitions = self.transitions(&picture);
-        let before = self.last.as_ref().map(|it| {
-            let mut before = it.availability.clone();
-            before.worsen(&self.meanwhile);
-            before
-        });
+        let before = self.before();
         let over = self.drains.note(&picture.model, before.as_ref(), &picture.availability, now());
         if !transitions.is_empty() {
             let seen = self.last.as_ref().map_or(&picture.model, |it| &it.model);

@@ -76,9 +76,9 @@ impl Events {
 
     /// Waits until something has happened, and gives all that has by then.
     pub(crate) async fn next(&mut self) -> Happened {
-        let Self { route, nft } = self;
         let mut happened = Happened::default();
         while !(happened.network || happened.tables) {
+            let Self { route, nft } = &mut *self;
             poll_fn(|context| {
                 let network = route.poll(context, &mut |message| happened.of_network(message));
                 happened.network |= network == Poll::Ready(Heard::Part);
@@ -87,10 +87,23 @@ impl Events {
                 if network.is_pending() && tables.is_pending() { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            happened.network |= route.drain(&mut |message| happened.of_network(message)) == Heard::Part;
-            happened.tables |= nft.drain(&mut |message| happened.of_tables(message)) == Heard::Part;
+            self.hear(&mut happened);
         }
         happened
+    }
+
+    /// All that has happened by now.
+    pub(crate) fn so_far(&self) -> Happened {
+        let mut happened = Happened::default();
+        self.hear(&mut happened);
+        happened
+    }
+
+    fn hear(&self, happened: &mut Happened) {
+        let network = self.route.drain(&mut |message| happened.of_network(message));
+        let tables = self.nft.drain(&mut |message| happened.of_tables(message));
+        happened.network |= network == Heard::Part;
+        happened.tables |= tables == Heard::Part;
     }
 
     /// Takes what has come of the tables until now for known.
