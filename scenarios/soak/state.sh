@@ -1,7 +1,8 @@
 #!/bin/sh
-# What mhnat has in the kernel: rules in their order, elements of maps and sets, policy rules, routes, and settings.
+# What mhnat has in the kernel: rules in their order, elements of maps and sets, policy rules, routes, and settings. What
+# the kernel has counted is no part of it.
 nft -s -t list table inet mhnat
-nft -s list table inet mhnat | tr '{},' '\n' | tr -d '\t ' | sort
+nft -s list table inet mhnat | awk '/^\tset sticky_/ { skip = 1 } !skip; /^\t}/ { skip = 0 }' | tr '{},' '\n' | tr -d '\t ' | sort
 ip rule
 ip -6 rule
 ip route show table all proto 109 | sort

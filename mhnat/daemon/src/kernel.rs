@@ -257,9 +257,9 @@ impl Kernel {
         conntrack::find(tuple, protocol)
     }
 
-    /// Forgets the connections that a sweep takes, and says how many they were.
-    pub(crate) fn forget(sweep: &Sweep) -> Result<Forgotten, KernelError> {
-        forget::forget(sweep)
+    /// Forgets the connections that these sweeps take, and says how many they were.
+    pub(crate) fn forget(sweeps: &[&Sweep]) -> Result<Forgotten, KernelError> {
+        forget::forget(sweeps)
     }
 
     /// Forgets most of the connections that a sweep takes where they are very many, and says how many; nothing where

@@ -109,16 +109,16 @@ impl Sweeping {
 
 fn sweep(first: &[Sweep], again: &[Sweep], begun: Instant) -> Result<Swept, KernelError> {
     let mut swept = Swept::default();
+    let mut rest = Vec::new();
     for sweep in first {
         // Whatever this leaves is found when they are looked for once more.
-        swept.add(match Kernel::forget_most(sweep)? {
-            Some(most) => most,
-            None => Kernel::forget(sweep)?,
-        });
+        match Kernel::forget_most(sweep)? {
+            Some(most) => swept.add(most),
+            None => rest.push(sweep),
+        }
     }
-    for sweep in again {
-        swept.add(Kernel::forget(sweep)?);
-    }
+    rest.extend(again);
+    swept.add(Kernel::forget(&rest)?);
     swept.took = begun.elapsed();
     for sweep in first.iter().chain(again) {
         match Kernel::close(sweep) {

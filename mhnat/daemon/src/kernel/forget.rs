@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::iter;
 
 use mhnat_core::chronicle::Key;
 use mhnat_core::family::Family;
@@ -43,36 +44,79 @@ const AT_ONCE: usize = 16 << 10;
 /// How many connections have left each family of an uplink.
 pub(crate) type Forgotten = BTreeMap<Key, u64>;
 
-/// Forgets the connections of the sweep, and says how many they were.
-pub(super) fn forget(sweep: &Sweep) -> Result<Forgotten, KernelError> {
-    if sweep.is_empty() {
+/// Forgets the connections of all of these sweeps, and says how many they were.
+pub(super) fn forget(sweeps: &[&Sweep]) -> Result<Forgotten, KernelError> {
+    if sweeps.iter().all(|it| it.is_empty()) {
         return Ok(Forgotten::new());
     }
     let what = "forget the connections of an uplink";
     injected(what)?;
-    one_by_one(sweep).map(|places| named(sweep, &places)).map_err(denied(what))
+    let search = Search::new(sweeps);
+    one_by_one(&search).map(|places| search.named(&places)).map_err(denied(what))
 }
 
 /// How many connections the sweep would take.
 pub(super) fn count(sweep: &Sweep) -> Result<Forgotten, KernelError> {
+    let sweeps = [sweep];
+    let search = Search::new(&sweeps);
     let mut places = Places::new();
     let counting = |socket: Socket| {
-        conntrack::dump(&socket, &filter(sweep), &mut |_, body| {
-            if let Some(place) = entry(body).and_then(|entry| sweep.leaves(&entry)) {
+        conntrack::dump(&socket, &search.filter(), &mut |_, body| {
+            if let Some(place) = search.place(body) {
                 *places.entry(place).or_default() += 1;
             }
         })
     };
     netfilter().and_then(counting).map_err(denied("count the connections of a lost uplink"))?;
-    Ok(named(sweep, &places))
+    Ok(search.named(&places))
 }
 
-/// Numbers of connections by the place that their uplink has in a sweep.
+/// What several sweeps look for: to list the table costs the kernel a look at each of its buckets, however few are
+/// taken.
+struct Search<'a> {
+    sweeps: &'a [&'a Sweep],
+    /// The legs of all sweeps in their order. Behind those of each is nothing, for what belongs to none of them.
+    keys: Vec<Option<Key>>,
+}
+
+/// Numbers of connections by the place that their uplink has in a search.
 type Places = BTreeMap<usize, u64>;
 
-fn named(sweep: &Sweep, places: &Places) -> Forgotten {
-    let legs = sweep.uplinks().enumerate();
-    legs.filter_map(|(place, (name, family))| Some(((name.clone(), family), *places.get(&place)?))).collect()
+impl<'a> Search<'a> {
+    fn new(sweeps: &'a [&'a Sweep]) -> Self {
+        let keys = sweeps.iter().flat_map(|it| {
+            it.uplinks().map(|(name, family)| Some((name.clone(), family))).chain(iter::once(None))
+        });
+        Self { sweeps, keys: keys.collect() }
+    }
+
+    /// The place of the leg that this connection leaves, if it leaves one.
+    fn place(&self, body: &[u8]) -> Option<usize> {
+        let entry = entry(body)?;
+        let mut first = 0;
+        self.sweeps.iter().find_map(|sweep| {
+            let place = sweep.leaves(&entry).map(|it| first + it);
+            first += sweep.uplinks().count() + 1;
+            place
+        })
+    }
+
+    /// What the kernel passes over by itself.
+    fn filter(&self) -> Vec<u8> {
+        let mut marks = self.sweeps.iter().map(|it| it.only_mark());
+        let first = marks.next().flatten().filter(|first| marks.all(|it| it == Some(*first)));
+        first.map(|(value, mask)| mark(value, mask)).unwrap_or_default()
+    }
+
+    fn named(&self, places: &Places) -> Forgotten {
+        let mut forgotten = Forgotten::new();
+        for (place, number) in places {
+            if let Some(Some(key)) = self.keys.get(*place) {
+                *forgotten.entry(key.clone()).or_default() += number;
+            }
+        }
+        forgotten
+    }
 }
 
 /// Forgets most connections of the sweep at once where they are very many and can be told by their signs, and says how
@@ -85,7 +129,7 @@ pub(super) fn forget_most(sweep: &Sweep) -> Result<Option<Forgotten>, KernelErro
     let what = "forget the connections of an uplink at once";
     injected(what)?;
     let places = at_once(&bulks).map_err(denied(what))?;
-    Ok(places.map(|it| named(sweep, &it)))
+    Ok(places.map(|it| Search::new(&[sweep]).named(&it)))
 }
 
 /// How many connections are tracked (Documentation/networking/nf_conntrack-sysctl.rst).
@@ -135,18 +179,13 @@ fn heeds_status(socket: &Socket) -> io::Result<bool> {
     }
 }
 
-/// What the kernel passes over by itself.
-fn filter(sweep: &Sweep) -> Vec<u8> {
-    sweep.only_mark().map(|(value, mask)| mark(value, mask)).unwrap_or_default()
-}
-
-fn one_by_one(sweep: &Sweep) -> io::Result<Places> {
+fn one_by_one(search: &Search<'_>) -> io::Result<Places> {
     let (listing, socket) = (netfilter()?, netfilter()?);
     socket.set_cap_ack(true)?;
     let mut deletions = Deletions { socket, requests: Vec::new(), places: Places::new(), outcome: Ok(()) };
     // They go while the rest is listed: nobody needs room for all of them.
-    conntrack::dump(&listing, &filter(sweep), &mut |family, body| {
-        if let Some(place) = entry(body).and_then(|entry| sweep.leaves(&entry)) {
+    conntrack::dump(&listing, &search.filter(), &mut |family, body| {
+        if let Some(place) = search.place(body) {
             deletions.add(place, deletion(family, body));
         }
     })?;
