@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::converge::Routing;
 use crate::family::Family;
 use crate::health::Ailments;
 use crate::model::{Leg, Model, Target, Uplink};
@@ -223,6 +224,19 @@ impl Availability {
             }
         }
         self
+    }
+
+    /// What follows from routes that the kernel has taken away: with a device or an address it takes those that need
+    /// it, and does not bring them back, however short they were gone.
+    pub fn lacking(model: &Model, put: &Routing, present: &Routing) -> Self {
+        let mut lacking = Self::default();
+        for route in put.routes.difference(&present.routes) {
+            for uplink in model.uplinks.iter().filter(|it| it.interface == route.device) {
+                let legs = lacking.unusable.entry(uplink.name.clone()).or_default();
+                legs.insert(route.family, Unusable::Absent);
+            }
+        }
+        lacking
     }
 
     /// What cannot be used by another account cannot be used by this one either.

@@ -227,6 +227,21 @@ fn an_uplink_that_was_away_for_a_moment_calls_back_as_well() {
 }
 
 #[test]
+fn an_uplink_whose_routes_were_taken_away_was_away() {
+    let model = model(TWO);
+    let there = with(&model, &["eth0", "eth1"]);
+    let put = crate::desired::desired(&model, &slots(&model), &there).routing();
+    let mut present = put.clone();
+    assert_eq!(Availability::lacking(&model, &put, &present), Availability::full());
+    present.routes.retain(|it| (it.device.as_str(), it.family) != ("eth0", Family::V4));
+    let before = Availability::lacking(&model, &put, &present);
+    let sweep = Sweep::of_return(&model, &slots(&model), &before, &there, &Drains::default());
+    assert_eq!(names(&sweep), ["radio IPv4"]);
+    // One that has fewer than are wanted now had no others.
+    assert_eq!(Availability::lacking(&model, &present, &put), Availability::full());
+}
+
+#[test]
 fn an_uplink_that_was_there_calls_nobody_back() {
     let model = model(TWO);
     let both = with(&model, &["eth0", "eth1"]);

@@ -46,7 +46,8 @@ pub(crate) struct Keeper<'a> {
     state: State,
     /// How it was at the last turn.
     last: Option<Picture>,
-    /// What legs were at their worst in the turns since, all of which failed: packets have followed what was done of them.
+    /// What legs were at their worst since, as far as it is known of turns that failed and by the traces that it has left:
+    /// packets have followed it.
     meanwhile: Availability,
     /// The generation of the kernel's tables at which ours hold what the last turn wanted; nothing while that is in
     /// doubt.
@@ -148,15 +149,10 @@ impl<'a> Keeper<'a> {
     ) -> Result<Turn, Failure> {
         let begun = Instant::now();
         let mut turn = Turn::default();
-        if let Some((picture, whole)) = self.forestall(news, events, prober).await {
+        if let Some(picture) = self.forestall(news, events, prober).await {
             turn.took = begun.elapsed();
             turn.mended = true;
-            let before = self.before();
             self.follow(picture, false);
-            if !whole {
-                // Connections that begin anew may have found the way that was still there.
-                self.meanwhile = before.unwrap_or_else(Availability::full);
-            }
         }
         let (devices, model, links) = links(&self.model, &self.kernel).await?;
         let seen = prober.judge(&model, links);
@@ -164,6 +160,10 @@ impl<'a> Keeper<'a> {
         let known = self.last.as_ref().map(|it| &it.desired).zip(self.loaded);
         let picture = Picture::take((devices, model, seen), Some(&self.state), known, &self.kernel).await?;
         prober.lead(&picture.model, &picture.slots);
+        if let Some(last) = &self.last {
+            // A link that went and came between two looks. What began meanwhile has found another way.
+            self.meanwhile.worsen(&Availability::lacking(&last.model, &last.wanted(), &picture.routing));
+        }
         let commands = self.commands(&picture);
         // Our tables were not there, or not as we knew them: somebody may have begun something without them.
         let gap = !commands.is_empty() && self.loaded != Some(picture.generation);
@@ -188,14 +188,14 @@ impl<'a> Keeper<'a> {
     }
 
     /// Does what follows from the news, where that is elements, rules and routes and nothing else, and gives how it is
-    /// then, and whether all of it was done. Whatever fails is left to the look that comes behind it: with a device, the
-    /// kernel has taken its routes away already, and one that is just up may not take them yet.
+    /// then. Whatever fails is left to the look that comes behind it: with a device, the kernel has taken its routes away
+    /// already, and one that is just up may not take them yet.
     async fn forestall(
         &mut self,
         news: &[LinkNews],
         events: &Events,
         prober: &mut Prober,
-    ) -> Option<(Picture, bool)> {
+    ) -> Option<Picture> {
         let (last, generation) = (self.last.as_ref()?, self.loaded?);
         let mut devices = last.devices.clone();
         if !devices.hear(news) {
@@ -213,10 +213,10 @@ impl<'a> Keeper<'a> {
             return None;
         }
         let steps = converge::steps(&before, &wanted);
-        let mut failed = execute_all(&steps.before_ruleset, &devices);
+        execute_all(&steps.before_ruleset, &devices);
         self.loaded = None;
         self.nft.load(&commands).await.ok()?;
-        failed.extend(execute_all(&steps.after_ruleset, &devices));
+        execute_all(&steps.after_ruleset, &devices);
         let last = self.last.as_ref()?;
         let picture = Picture {
             model,
@@ -233,7 +233,7 @@ impl<'a> Keeper<'a> {
             sysctls: SysctlPlan::default(),
         };
         self.loaded = if commands.is_empty() { Some(generation) } else { alone(generation, events).ok()? };
-        Some((picture, failed.is_empty()))
+        Some(picture)
     }
 
     /// Does what is lacking, in the order in which nothing is misled, and looks at what was done.
