@@ -36,6 +36,9 @@ pub struct Sweep {
     peers: BTreeSet<IpAddr>,
     /// Families in which connections are looked for that began while there was nobody to translate them.
     untranslated: BTreeSet<Family>,
+    /// Whether some of which both ends are translated stay: who asked an address of ours from inside, or a fan-out by one
+    /// uplink.
+    some_redirected_stay: bool,
 }
 
 /// One family of an uplink that connections are to leave.
@@ -67,8 +70,7 @@ enum Why {
     Stale,
 }
 
-/// Connections of one family with this mark under the mask that have another source than they began with, and still the
-/// destination that they began with.
+/// Connections of one family with this mark under the mask that have another source than they began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bulk {
     /// The mark of their uplink.
@@ -77,6 +79,10 @@ pub struct Bulk {
     pub mask: u32,
     /// IPv4 or IPv6.
     pub family: Family,
+    /// Whether those that have another destination as well are among them.
+    pub redirected: bool,
+    /// The place of the uplink among [`Sweep::uplinks`].
+    pub place: usize,
 }
 
 impl Sweep {
@@ -192,6 +198,10 @@ impl Sweep {
             probes,
             peers,
             untranslated: BTreeSet::new(),
+            some_redirected_stay: [model, seen].into_iter().any(|it| {
+                it.fan_outs.iter().any(|it| it.uplink.is_some())
+                    || it.forwards.iter().any(|it| it.full_nat.is_some() || it.hairpin)
+            }),
         }
     }
 
@@ -232,12 +242,25 @@ impl Sweep {
     pub fn bulks(&self) -> Vec<Bulk> {
         // With what stood in goes what this host has sent there by its own choice, which is to stay.
         let alike = |it: &Leaving| it.why == Why::Lost && it.keeps.is_empty() && !it.resets;
-        // Who asked an address of ours has another destination than he asked for or no other source, and so has what
-        // goes to a fan-out. Marks of another node's connections mean something else here.
+        // Who asked an address of ours has another destination than he asked for or no other source. Marks of another
+        // node's connections mean something else here.
         if !self.marked || !self.peers.is_empty() || !self.leaving.iter().all(alike) {
             return Vec::new();
         }
-        self.leaving.iter().map(|it| Bulk { mark: it.mark, mask: self.mask, family: it.family }).collect()
+        let translating = self.leaving.iter().enumerate().filter(|(_, it)| !it.sources.is_empty());
+        let bulk = |(place, it): (usize, &Leaving)| Bulk {
+            mark: it.mark,
+            mask: self.mask,
+            family: it.family,
+            redirected: !self.some_redirected_stay,
+            place,
+        };
+        translating.map(bulk).collect()
+    }
+
+    /// Whether each uplink that connections leave translates most of them, so that the rest can wait.
+    pub fn is_mostly_bulks(&self) -> bool {
+        self.bulks().len() == self.leaving.len()
     }
 
     /// Whether sockets of this host are to be closed as well.

@@ -262,10 +262,15 @@ impl Kernel {
         forget::forget(sweeps)
     }
 
-    /// Forgets most of the connections that a sweep takes where they are very many, and says how many; nothing where
-    /// each of them has to be looked at.
+    /// Forgets most of the connections that a sweep takes at once, and says how many; nothing where each of them has to
+    /// be looked at.
     pub(crate) fn forget_most(sweep: &Sweep) -> Result<Option<Forgotten>, KernelError> {
         forget::forget_most(sweep)
+    }
+
+    /// Whether so many connections are tracked that a look at each of them is better taken later.
+    pub(crate) fn tracks_many() -> bool {
+        forget::are_many()
     }
 
     /// Closes the sockets of this host that a sweep closes, and says how many they were.

@@ -376,7 +376,11 @@ fn the_kernel_is_asked_for_all_at_once_where_none_with_these_signs_stays() {
         Sweep::of_loss(model, model, &slots, &now, &Drains::default()).bulks()
     };
     // Of IPv6 there is no other.
-    assert_eq!(lost(&model), [Bulk { mark: CABLE, mask: model.mask.bits(), family: Family::V4 }]);
+    let bulk = Bulk { mark: CABLE, mask: model.mask.bits(), family: Family::V4, redirected: false, place: 0 };
+    assert_eq!(lost(&model), [bulk]);
+    // Without a fan-out that stays, all that are translated go.
+    let free = Model { fan_outs: Vec::new(), ..model.clone() };
+    assert_eq!(lost(&free), [Bulk { redirected: true, ..bulk }]);
     let unmarked = Model { pinning: false, ..model.clone() };
     assert_eq!(lost(&unmarked), []);
     // Those that go to the prefixes of the radio stay there.

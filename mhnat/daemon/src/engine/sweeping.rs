@@ -1,4 +1,9 @@
 //! Forgetting connections beside everything else: on a machine with very many it takes longer than a flap of a link.
+//!
+//! Most of those that leave a lost uplink are forgotten by one request, which the kernel answers soon. To list all that
+//! are tracked takes it longer, even where they are few, and it forwards nothing on that processor meanwhile
+//! (`ctnetlink_dump_table()` in net/netfilter/nf_conntrack_netlink.c). So lists wait until packets have found their new
+//! way: lists for the rest, for sweeps of other kinds, and for whatever was on its way when the state changed.
 
 use std::future::pending;
 use std::time::{Duration, Instant};
@@ -6,7 +11,7 @@ use std::time::{Duration, Instant};
 use mhnat_core::link::Availability;
 use mhnat_core::model::Model;
 use mhnat_core::rehome::Sweep;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use crate::failure::{Exit, Failure};
 use crate::kernel::{Forgotten, Kernel, KernelError};
@@ -17,15 +22,24 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Connections on their way out.
 #[derive(Debug, Default)]
 pub(crate) struct Sweeping {
-    /// What is to be looked for.
+    /// Requests for most of a sweep.
+    at_once: JoinSet<AtOnce>,
+    /// What is to be looked for in a list.
     waiting: Vec<Sweep>,
     /// What was looked for, and is once more.
     again: Vec<Sweep>,
-    running: Option<Running>,
+    listing: Option<Listing>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct AtOnce {
+    sweeps: Vec<Sweep>,
+    /// Of which of them the rest can wait until they are looked for once more.
+    outcome: Result<(Swept, Vec<bool>), KernelError>,
+}
+
+#[derive(Debug)]
+struct Listing {
     first: Vec<Sweep>,
     work: JoinHandle<Result<Swept, KernelError>>,
 }
@@ -52,38 +66,72 @@ impl Swept {
 }
 
 impl Sweeping {
-    /// Begins with these, and with what is to be looked for once more, as far as that is right still; unless others are
-    /// on their way, which end first.
+    /// Begins with these, and with what is to be looked for once more, as far as that is right still. One list is made at
+    /// a time.
     pub(super) fn begin(&mut self, sweeps: Vec<Sweep>, model: &Model, now: &Availability) {
-        self.waiting.extend(sweeps);
-        if self.running.is_some() {
-            return;
-        }
         // An uplink that was lost may be back by now, and have connections that are right.
         for sweep in self.waiting.iter_mut().chain(&mut self.again) {
             sweep.hold(model, now);
         }
-        let first: Vec<_> = self.waiting.drain(..).filter(|it| !it.is_empty()).collect();
-        let again: Vec<_> = self.again.drain(..).filter(|it| !it.is_empty()).collect();
+        let (at_once, listed): (Vec<_>, Vec<_>) = sweeps.into_iter().partition(|it| !it.bulks().is_empty());
+        if !at_once.is_empty() {
+            self.at_once.spawn_blocking(|| forget_most(at_once));
+        }
+        self.waiting.extend(listed);
+        if self.listing.is_none() {
+            let again = std::mem::take(&mut self.again);
+            self.list(again);
+        }
+    }
+
+    fn list(&mut self, mut again: Vec<Sweep>) {
+        let mut first = std::mem::take(&mut self.waiting);
+        first.retain(|it| !it.is_empty());
+        again.retain(|it| !it.is_empty());
         if first.is_empty() && again.is_empty() {
             return;
         }
         let (begun, new) = (Instant::now(), first.clone());
-        let work = spawn_blocking(move || sweep(&new, &again, begun));
-        self.running = Some(Running { first, work });
+        let work = spawn_blocking(move || forget(&new, &again, begun));
+        self.listing = Some(Listing { first, work });
     }
 
-    /// Waits until those on their way are gone; for ever, if there are none.
+    /// Waits until some of those on their way are gone; for ever, if there are none.
     pub(super) async fn next(&mut self) -> Result<Swept, Failure> {
-        let Some(running) = &mut self.running else { return pending().await };
-        let outcome = (&mut running.work).await;
-        let first = self.running.take().map(|it| it.first).unwrap_or_default();
-        let outcome = outcome
-            .map_err(|error| Failure::new(Exit::Failed, format!("cannot forget connections: {error}")))
-            .and_then(|it| it.map_err(Failure::from));
-        match outcome {
+        let Self { at_once, listing, .. } = self;
+        tokio::select! {
+            Some(done) = at_once.join_next() => self.done_at_once(done),
+            listed = async { match listing { Some(it) => (&mut it.work).await, None => pending().await } } => {
+                self.done_listing(listed)
+            }
+        }
+    }
+
+    fn done_at_once(&mut self, done: Result<AtOnce, JoinError>) -> Result<Swept, Failure> {
+        let AtOnce { sweeps, outcome } = done.map_err(broken)?;
+        let (swept, rests_wait) = match outcome {
+            Ok((swept, rests_wait)) => (Ok(swept), rests_wait),
+            Err(error) => (Err(error.into()), Vec::new()),
+        };
+        // What has failed is looked for in a list.
+        for (place, sweep) in sweeps.into_iter().enumerate() {
+            if rests_wait.get(place) == Some(&true) { &mut self.again } else { &mut self.waiting }
+                .push(sweep);
+        }
+        if self.listing.is_none() {
+            self.list(Vec::new());
+        }
+        swept
+    }
+
+    fn done_listing(
+        &mut self,
+        listed: Result<Result<Swept, KernelError>, JoinError>,
+    ) -> Result<Swept, Failure> {
+        let first = self.listing.take().map(|it| it.first).unwrap_or_default();
+        match listed.map_err(broken).and_then(|it| it.map_err(Failure::from)) {
             Ok(swept) => {
-                self.again = first;
+                self.again.extend(first);
                 Ok(swept)
             }
             Err(failure) => {
@@ -96,8 +144,8 @@ impl Sweeping {
 
     /// When a turn is due because of them.
     pub(super) fn due(&self) -> Option<Duration> {
-        if self.running.is_some() {
-            // Their end is waited for.
+        if self.listing.is_some() {
+            // Its end is waited for.
             return None;
         }
         if !self.waiting.is_empty() {
@@ -107,20 +155,32 @@ impl Sweeping {
     }
 }
 
-fn sweep(first: &[Sweep], again: &[Sweep], begun: Instant) -> Result<Swept, KernelError> {
+fn broken(error: JoinError) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot forget connections: {error}"))
+}
+
+fn forget_most(sweeps: Vec<Sweep>) -> AtOnce {
+    let (begun, many) = (Instant::now(), Kernel::tracks_many());
     let mut swept = Swept::default();
-    let mut rest = Vec::new();
-    for sweep in first {
-        // Whatever this leaves is found when they are looked for once more.
-        match Kernel::forget_most(sweep)? {
-            Some(most) => swept.add(most),
-            None => rest.push(sweep),
+    let mut rests_wait = Vec::new();
+    for sweep in &sweeps {
+        match Kernel::forget_most(sweep) {
+            Ok(most) => {
+                rests_wait.push(most.is_some() && (many || sweep.is_mostly_bulks()));
+                swept.add(most.unwrap_or_default());
+            }
+            Err(error) => return AtOnce { sweeps, outcome: Err(error) },
         }
     }
-    rest.extend(again);
-    swept.add(Kernel::forget(&rest)?);
     swept.took = begun.elapsed();
-    for sweep in first.iter().chain(again) {
+    AtOnce { sweeps, outcome: Ok((swept, rests_wait)) }
+}
+
+fn forget(first: &[Sweep], again: &[Sweep], begun: Instant) -> Result<Swept, KernelError> {
+    let all: Vec<&Sweep> = first.iter().chain(again).collect();
+    let mut swept = Swept { forgotten: Kernel::forget(&all)?, ..Swept::default() };
+    swept.took = begun.elapsed();
+    for sweep in all {
         match Kernel::close(sweep) {
             Ok(closed) => swept.closed += closed,
             Err(error) => swept.unclosed = Some(error.into()),
