@@ -1,0 +1,172 @@
+//! How long a stream is interrupted when the carrier of its uplink is lost: `mhnat run` beside a shell loop that looks every
+//! five seconds.
+//!
+//! `cargo bench -p mhnat --bench outage [-- BREAKS]`. A host behind a gateway with two uplinks sends a datagram each
+//! millisecond to one behind both. The far end of the first uplink goes down, and comes back later. The outage is the time
+//! from the last packet that arrived to the next one that did, as they were sent; a break in which none was lost counts as
+//! zero. Needs root.
+#![expect(clippy::print_stdout, reason = "a program that measures")]
+
+#[expect(dead_code, reason = "some of it is for the other measuring program")]
+mod flapping;
+#[expect(dead_code, reason = "some of it is for the other measuring programs")]
+mod workload;
+
+use std::fs::File;
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::flapping::subject::{Daemon, Times};
+use crate::flapping::{Gateway, Links, Who};
+use crate::workload::{Error, enter, shell};
+
+/// Between two packets.
+const INTERVAL: Duration = Duration::from_millis(1);
+/// From a change of the link to the next, for one who acts at once, and for one who looks every five seconds.
+const REST: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(7_300)];
+/// Where the stream goes.
+const TO: &str = "198.51.100.1:9";
+
+fn main() -> Result<(), Error> {
+    let breaks = std::env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(200);
+    if !enter()? {
+        println!("(as many devices need root)");
+        return Ok(());
+    }
+    println!("subject    breaks | outage, median    99 %     max | packets lost, median    max");
+    println!("(milliseconds)");
+    for (who, breaks, rest) in [(Who::Mhnat, breaks, REST[0]), (Who::Poll, 6, REST[1])] {
+        let gateway = Gateway::new(2)?;
+        shell(FAR)?;
+        let daemon = Daemon::start(gateway.keeper(who, "rehome", "/run/state")?)?;
+        daemon.line("in force")?;
+        let (mut outages, mut losses) = measure(breaks, rest)?;
+        daemon.end()?;
+        println!(
+            "{:<10} {breaks:>6} | {:>14.1} {:>7.1} {:>7.1} | {:>20.0} {:>6.0}",
+            who.name(),
+            outages.share(0.5),
+            outages.share(0.99),
+            outages.share(1.0),
+            losses.share(0.5),
+            losses.share(1.0),
+        );
+    }
+    Ok(())
+}
+
+/// What became of the packets, by their numbers.
+#[derive(Default)]
+struct Ledger(Mutex<Vec<(Instant, bool)>>);
+
+impl Ledger {
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<(Instant, bool)>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From the last packet before one that was lost to the next that was not, in milliseconds, and how many were lost.
+    fn outage(&self) -> (f64, f64) {
+        self.with(|packets| {
+            let (mut longest, mut last, mut lost) = (Duration::ZERO, None, 0.0);
+            let mut missing = false;
+            for (sent, arrived) in packets.iter() {
+                if !arrived {
+                    (missing, lost) = (true, lost + 1.0);
+                    continue;
+                }
+                if let Some(last) = last.filter(|_| missing) {
+                    longest = longest.max(*sent - last);
+                }
+                (last, missing) = (Some(*sent), false);
+            }
+            (longest.as_secs_f64() * 1e3, lost)
+        })
+    }
+}
+
+/// The outages of all breaks, and what was lost.
+fn measure(breaks: u32, rest: Duration) -> Result<(Times, Times), Error> {
+    let (sender, receiver) = (socket("lan", "0.0.0.0:0")?, socket("far", TO)?);
+    receiver.set_read_timeout(Some(Duration::from_millis(100)))?;
+    let (ledger, over) = (Ledger::default(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| receive(&receiver, &ledger, &over));
+        scope.spawn(|| send(&sender, &ledger, &over));
+        let outcome = break_often(&ledger, breaks, rest);
+        over.store(true, Ordering::Relaxed);
+        outcome
+    })
+}
+
+fn break_often(ledger: &Ledger, breaks: u32, rest: Duration) -> Result<(Times, Times), Error> {
+    let (mut outages, mut losses) = (Times::default(), Times::default());
+    let mut links = Links::new()?;
+    thread::sleep(rest);
+    for number in 0..breaks {
+        // At another moment between two looks each time.
+        thread::sleep(rest / 7 * (number % 7));
+        ledger.with(Vec::clear);
+        links.set(0, "down")?;
+        thread::sleep(rest);
+        let (outage, lost) = ledger.outage();
+        outages.0.push(outage);
+        losses.0.push(lost);
+        links.set(0, "up")?;
+        thread::sleep(rest);
+    }
+    Ok((outages, losses))
+}
+
+fn send(socket: &UdpSocket, ledger: &Ledger, over: &AtomicBool) {
+    let mut due = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        if now < due {
+            thread::sleep(due - now);
+            continue;
+        }
+        // What was due while something else had the processor is left out: a burst would be no steady pace.
+        due = (due + INTERVAL).max(now);
+        ledger.with(|packets| {
+            let number = packets.len() as u64;
+            packets.push((now, false));
+            // Without a route it is lost as well.
+            let _ = socket.send_to(&number.to_be_bytes(), TO);
+        });
+    }
+}
+
+fn receive(socket: &UdpSocket, ledger: &Ledger, over: &AtomicBool) {
+    let mut datagram = [0; 8];
+    while !over.load(Ordering::Relaxed) {
+        let Ok(8) = socket.recv(&mut datagram) else { continue };
+        let number = usize::try_from(u64::from_be_bytes(datagram)).unwrap_or(usize::MAX);
+        ledger.with(|packets| {
+            if let Some((_, arrived)) = packets.get_mut(number) {
+                *arrived = true;
+            }
+        });
+    }
+}
+
+/// In the namespace of that name. A socket stays where it was made.
+fn socket(namespace: &str, address: &str) -> Result<UdpSocket, Error> {
+    let namespace = File::open(format!("/run/netns/{namespace}"))?;
+    let make = || -> std::io::Result<UdpSocket> {
+        setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+        UdpSocket::bind(address)
+    };
+    let made = thread::scope(|scope| scope.spawn(make).join());
+    Ok(made.map_err(|_| "the thread panicked")??)
+}
+
+/// The far host takes packets by whichever uplink, and whatever their source.
+const FAR: &str = "
+ip -n far address add 198.51.100.1/32 dev lo
+ip netns exec far sh -c 'for it in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $it; done'
+";
