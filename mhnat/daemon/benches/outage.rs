@@ -29,6 +29,8 @@ use crate::workload::{Error, enter, shell};
 const INTERVAL: Duration = Duration::from_millis(1);
 /// From a change of the link to the next, for one who acts at once, and for one who looks every five seconds.
 const REST: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(7_300)];
+/// What is remembered of the stream before a break.
+const BEFORE: Duration = Duration::from_millis(20);
 /// Where the stream goes.
 const TO: &str = "198.51.100.1:9";
 
@@ -72,17 +74,22 @@ impl Ledger {
     /// From the last packet before one that was lost to the next that was not, in milliseconds, and how many were lost.
     fn outage(&self) -> (f64, f64) {
         self.with(|packets| {
-            let (mut longest, mut last, mut lost) = (Duration::ZERO, None, 0.0);
-            let mut missing = false;
+            let (mut longest, mut last, mut lost, mut missing) = (Duration::ZERO, None, 0.0, 0.0);
             for (sent, arrived) in packets.iter() {
                 if !arrived {
-                    (missing, lost) = (true, lost + 1.0);
+                    missing += 1.0;
                     continue;
                 }
-                if let Some(last) = last.filter(|_| missing) {
+                if let Some(last) = last.filter(|_| missing > 0.0) {
                     longest = longest.max(*sent - last);
                 }
-                (last, missing) = (Some(*sent), false);
+                (last, lost, missing) = (Some(*sent), lost + missing, 0.0);
+            }
+            // It has not come back at all; those that are under way do not say that.
+            if let (Some(last), Some((end, _))) = (last, packets.last())
+                && *end - last > REST[0] / 4
+            {
+                (longest, lost) = (longest.max(*end - last), lost + missing);
             }
             (longest.as_secs_f64() * 1e3, lost)
         })
@@ -111,6 +118,8 @@ fn break_often(ledger: &Ledger, breaks: u32, rest: Duration) -> Result<(Times, T
         // At another moment between two looks each time.
         thread::sleep(rest / 7 * (number % 7));
         ledger.with(Vec::clear);
+        // What arrived last before the break is to be known.
+        thread::sleep(BEFORE);
         links.set(0, "down")?;
         thread::sleep(rest);
         let (outage, lost) = ledger.outage();
