@@ -26,8 +26,9 @@ pub(crate) struct Sweeping {
     at_once: JoinSet<AtOnce>,
     /// What is to be looked for in a list.
     waiting: Vec<Sweep>,
-    /// What was looked for, and is once more.
+    /// What was looked for, and is once more from this moment on.
     again: Vec<Sweep>,
+    again_from: Option<Instant>,
     listing: Option<Listing>,
 }
 
@@ -79,7 +80,8 @@ impl Sweeping {
         }
         self.waiting.extend(listed);
         if self.listing.is_none() {
-            let again = std::mem::take(&mut self.again);
+            let due = self.again_from.is_some_and(|it| it <= Instant::now());
+            let again = if due { std::mem::take(&mut self.again) } else { Vec::new() };
             self.list(again);
         }
     }
@@ -114,10 +116,12 @@ impl Sweeping {
             Err(error) => (Err(error.into()), Vec::new()),
         };
         // What has failed is looked for in a list.
+        let (mut later, mut listed) = (Vec::new(), Vec::new());
         for (place, sweep) in sweeps.into_iter().enumerate() {
-            if rests_wait.get(place) == Some(&true) { &mut self.again } else { &mut self.waiting }
-                .push(sweep);
+            if rests_wait.get(place) == Some(&true) { &mut later } else { &mut listed }.push(sweep);
         }
+        self.look_again(later);
+        self.waiting.extend(listed);
         if self.listing.is_none() {
             self.list(Vec::new());
         }
@@ -131,7 +135,7 @@ impl Sweeping {
         let first = self.listing.take().map(|it| it.first).unwrap_or_default();
         match listed.map_err(broken).and_then(|it| it.map_err(Failure::from)) {
             Ok(swept) => {
-                self.again.extend(first);
+                self.look_again(first);
                 Ok(swept)
             }
             Err(failure) => {
@@ -140,6 +144,17 @@ impl Sweeping {
                 Err(failure)
             }
         }
+    }
+
+    fn look_again(&mut self, sweeps: Vec<Sweep>) {
+        if sweeps.is_empty() {
+            return;
+        }
+        // Those that wait already are not put off by others.
+        if self.again.is_empty() {
+            self.again_from = Some(Instant::now() + AGAIN);
+        }
+        self.again.extend(sweeps);
     }
 
     /// When a turn is due because of them.
@@ -151,7 +166,8 @@ impl Sweeping {
         if !self.waiting.is_empty() {
             return Some(Duration::ZERO);
         }
-        (!self.again.is_empty()).then_some(AGAIN)
+        let from = self.again_from.filter(|_| !self.again.is_empty())?;
+        Some(from.saturating_duration_since(Instant::now()))
     }
 }
 
