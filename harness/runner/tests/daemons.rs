@@ -43,12 +43,14 @@ request = { from = \"peer\", to = \"gw:7000\" }
 expect = { answered = ANSWERED }
 ";
 
-/// Runs the daemon variant with a script and further steps, and returns the exit status and what a person reads.
+/// Runs the daemon variant with a script and further steps, and returns the exit status and what a person reads. It is run
+/// as by nohup(1), which must make no difference to what is started.
 fn run(name: &str, script: &str, steps: &str) -> (Option<i32>, String) {
     let scratch =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("daemon-{name}-{}.toml", std::process::id()));
     fs::write(&scratch, SCENARIO.replace("SCRIPT", script) + steps).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_mhlab"))
+    let output = Command::new("nohup")
+        .arg(env!("CARGO_BIN_EXE_mhlab"))
         .args(["run", "--filter", "variant(daemon)"])
         .arg(&scratch)
         .stdin(Stdio::null())

@@ -12,7 +12,7 @@ use std::{
 use nix::{
     errno::Errno,
     sched::{CloneFlags, setns},
-    sys::signal::{SigSet, SigmaskHow, sigprocmask},
+    sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask},
     unistd::{ForkResult, Pid},
 };
 
@@ -76,16 +76,25 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// A command whose process starts in a network namespace, with no signal blocked.
+/// What nohup(1) and shells in the background have a program ignore, and it hands on; whoever is started ignoring it, a
+/// shell above all, could never be asked to reload.
+const HANDED_ON: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
+
+/// A command whose process starts in a network namespace, with no signal blocked and none of those ignored that somebody
+/// may have handed on.
 pub(crate) fn command_in(namespace: Arc<File>, program: &OsStr) -> Command {
     let mut command = Command::new(program);
     let enter = move || {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
         // The standard library hands the caller's mask on, and a caller that waits by signalfd has blocked some.
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        for handed_on in HANDED_ON {
+            // SAFETY: no handler is installed.
+            unsafe { signal(handed_on, SigHandler::SigDfl) }?;
+        }
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes two system calls. It takes no lock and allocates nothing.
+    // SAFETY: between fork and exec the closure makes system calls only. It takes no lock and allocates nothing.
     unsafe { command.pre_exec(enter) };
     command
 }
