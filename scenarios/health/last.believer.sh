@@ -21,8 +21,9 @@ while :; do
         [ -n "$(ip route show default dev $device)" ] || continue
         ping -q -c1 -W0.3 -I $device 192.0.2.53 >/dev/null || {
             ip route del default dev $device
-            ip -6 route del default dev $device
             conntrack -F 2>/dev/null
+            # Last, because the scenario goes on when it is gone.
+            ip -6 route del default dev $device
         }
     done
     sleep 0.1
