@@ -10,14 +10,13 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
-
 use crate::{
     diagnostic::Diagnostic,
     relay::Faults,
-    topology::{LinkId, NodeId, Topology},
+    topology::{NodeId, Topology},
 };
 
+mod expect;
 pub(crate) mod faults;
 pub mod flap;
 mod names;
@@ -28,16 +27,19 @@ mod shape;
 pub mod spanned;
 mod steps;
 mod subject;
+mod variant;
 pub(crate) mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use expect::{Counted, Endpoint, Entries, EntryChange, Expect, Limit, Pattern, Place, StreamExpect};
 pub use flap::{Break, Drawn, Flap, Happening, Random, Repeat, Timed, What};
 pub use parse::{MAX_BYTES, parse};
 pub use raw::{Direction, ErrorWord, Family, PatternProtocol, Protocol, SubjectAction};
 pub use schema::schema;
 pub use spanned::At;
+pub use variant::{Content, Part, PartKind, Requirement, Variant};
 
 /// A checked scenario.
 #[derive(Debug, Clone)]
@@ -68,122 +70,6 @@ pub struct Scenario {
     pub always: Vec<Always>,
     /// Whether any address is IPv6.
     pub ipv6: bool,
-}
-
-/// Something that a machine may or may not offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Requirement {
-    /// The program nft.
-    Nft,
-    /// The programs iptables-restore and ip6tables-restore.
-    Iptables,
-    /// The device /dev/net/tun.
-    Tun,
-    /// The program ip.
-    Ip,
-    /// The program conntrack.
-    Conntrack,
-    /// The program conntrackd.
-    Conntrackd,
-    /// The program mhnat.
-    Mhnat,
-}
-
-impl Requirement {
-    /// All, with the words that a scenario uses for them.
-    pub const ALL: [(Requirement, &'static str); 7] = [
-        (Requirement::Nft, "nft"),
-        (Requirement::Iptables, "iptables"),
-        (Requirement::Tun, "tun"),
-        (Requirement::Ip, "ip"),
-        (Requirement::Conntrack, "conntrack"),
-        (Requirement::Conntrackd, "conntrackd"),
-        (Requirement::Mhnat, "mhnat"),
-    ];
-
-    /// The word that a scenario uses for it.
-    pub fn word(self) -> &'static str {
-        Self::ALL.iter().find(|(requirement, _)| *requirement == self).map_or("", |(_, word)| word)
-    }
-}
-
-/// One implementation under test.
-#[derive(Debug, Clone)]
-pub struct Variant {
-    /// Unique in its scenario.
-    pub name: String,
-    /// What it is to show.
-    pub about: Option<String>,
-    /// How it is applied. Empty: nothing is applied.
-    pub parts: Vec<Part>,
-    /// Names of the steps and invariants that must fail with it: a control.
-    pub breaks: BTreeSet<String>,
-}
-
-/// One piece of an implementation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// What it is for.
-    pub kind: PartKind,
-    /// Its text, or where it is.
-    pub content: Content,
-}
-
-/// What a piece of an implementation is for, in the order in which they are applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PartKind {
-    /// Called with `apply`, `reload` or `stop`.
-    Script,
-    /// A script that stays until it is stopped.
-    Daemon,
-    /// For `nft -f`.
-    Nft,
-    /// For `iptables-restore`.
-    Iptables,
-    /// For `ip6tables-restore`.
-    Ip6tables,
-    /// For `mhnat apply`.
-    Mhnat,
-    /// For `mhnat run`, which stays until it is stopped.
-    MhnatRun,
-}
-
-impl PartKind {
-    /// What a machine must offer to apply it.
-    pub fn requires(self) -> &'static [Requirement] {
-        match self {
-            PartKind::Script | PartKind::Daemon => &[],
-            PartKind::Nft => &[Requirement::Nft],
-            PartKind::Iptables | PartKind::Ip6tables => &[Requirement::Iptables],
-            PartKind::Mhnat | PartKind::MhnatRun => &[Requirement::Mhnat, Requirement::Nft],
-        }
-    }
-
-    /// Whether a process of it stays, and can be told to reload, to stop, or be killed.
-    pub fn stays(self) -> bool {
-        match self {
-            PartKind::Daemon | PartKind::MhnatRun => true,
-            PartKind::Script | PartKind::Nft | PartKind::Iptables | PartKind::Ip6tables | PartKind::Mhnat => {
-                false
-            }
-        }
-    }
-}
-
-impl Variant {
-    /// Whether a process of it stays as long as it is in place.
-    pub fn stays(&self) -> bool {
-        self.parts.iter().any(|part| part.kind.stays())
-    }
-}
-
-/// A text, in the scenario or beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// The text itself.
-    Text(String),
-    /// A path relative to the scenario file, with its place for errors.
-    File(At<String>),
 }
 
 /// One step.
@@ -371,189 +257,6 @@ pub struct Injection {
     pub via: Option<NodeId>,
 }
 
-/// What must be so after a step. Words that were not given do not judge.
-#[derive(Debug, Clone, Default)]
-pub struct Expect {
-    /// Whether the answer came.
-    pub answered: Option<bool>,
-    /// What the application is told instead.
-    pub error: Option<ErrorWord>,
-    /// The answer's source at the asking node.
-    pub reply_from: Option<Endpoint>,
-    /// The question's source at the far end.
-    pub seen_from: Option<Endpoint>,
-    /// The question's destination at the far end.
-    pub seen_to: Option<Endpoint>,
-    /// The node that the question reached.
-    pub reached: Option<NodeId>,
-    /// The link that the question crossed.
-    pub by: Option<LinkId>,
-    /// The link that the answer crossed.
-    pub reply_by: Option<LinkId>,
-    /// Every node on the question's way.
-    pub path: Option<Vec<NodeId>>,
-    /// Every node on the answer's way.
-    pub reply_path: Option<Vec<NodeId>>,
-    /// Packets and how many of them.
-    pub packets: Vec<Counted>,
-    /// Conntrack entries that there are.
-    pub conntrack: Vec<Entries>,
-    /// Conntrack entries that came and went during the step.
-    pub changes: Vec<(EntryChange, Entries)>,
-    /// What became of a stream.
-    pub stream: StreamExpect,
-    /// Exit status of a command.
-    pub exit: Option<i32>,
-    /// A text within a command's output.
-    pub output: Option<String>,
-}
-
-/// What must have become of a stream. Words that were not given do not judge.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StreamExpect {
-    /// Packets that never arrived.
-    pub lost: Option<Limit<u64>>,
-    /// Packets that arrived but whose answer did not come back.
-    pub reply_lost: Option<Limit<u64>>,
-    /// Packets of which more than one copy arrived.
-    pub duplicated: Option<Limit<u64>>,
-    /// Packets that arrived behind a later one.
-    pub reordered: Option<Limit<u64>>,
-    /// Packets on a provider's link with a source that is not the provider's.
-    pub leaked: Option<Limit<u64>>,
-    /// The longest time without an answered packet.
-    pub outage: Option<Limit<Duration>>,
-    /// The time from the last link change to the first answered packet behind a loss.
-    pub recovery: Option<Limit<Duration>>,
-}
-
-/// How much of something there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit<T> {
-    /// So much.
-    Exactly(T),
-    /// So much or less.
-    AtMost(T),
-    /// So much or more.
-    AtLeast(T),
-}
-
-impl<T> Limit<T> {
-    /// Whether only one value is admitted.
-    pub fn is_exact(&self) -> bool {
-        matches!(self, Limit::Exactly(_))
-    }
-}
-
-impl<T: PartialOrd> Limit<T> {
-    /// Whether there may be so much.
-    pub fn admits(&self, value: T) -> bool {
-        match self {
-            Limit::Exactly(wanted) => value == *wanted,
-            Limit::AtMost(most) => value <= *most,
-            Limit::AtLeast(least) => value >= *least,
-        }
-    }
-}
-
-/// An address, with or without a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The address.
-    pub address: IpAddr,
-    /// The port, where it matters.
-    pub port: Option<u16>,
-}
-
-/// Packets by what they look like on the wire.
-#[derive(Debug, Clone, Default)]
-pub struct Pattern {
-    /// Where.
-    pub place: Place,
-    /// Source prefix.
-    pub source: Option<IpNet>,
-    /// Source prefixes, none of which may match.
-    pub source_not: Vec<IpNet>,
-    /// Destination prefix.
-    pub destination: Option<IpNet>,
-    /// Protocol.
-    pub protocol: Option<PatternProtocol>,
-    /// Source port.
-    pub source_port: Option<u16>,
-    /// Destination port.
-    pub destination_port: Option<u16>,
-    /// TCP flags that are all set.
-    pub flags: Option<u8>,
-    /// TTL or hop limit.
-    pub ttl: Option<u8>,
-    /// A text within the payload.
-    pub payload: Option<String>,
-    /// Only packets of the step's own exchange.
-    pub own: bool,
-}
-
-/// Where a pattern looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Place {
-    /// Everywhere.
-    #[default]
-    Anywhere,
-    /// At either end of a link.
-    Link(LinkId),
-    /// At a node.
-    Node {
-        /// The node.
-        node: NodeId,
-        /// Index of one of its interfaces.
-        interface: Option<usize>,
-        /// Only what it receives, or only what it sends.
-        direction: Option<Direction>,
-    },
-}
-
-/// A pattern and how many packets may match it.
-#[derive(Debug, Clone)]
-pub struct Counted {
-    /// Which packets.
-    pub pattern: Pattern,
-    /// At least so many.
-    pub at_least: u32,
-    /// At most so many.
-    pub at_most: Option<u32>,
-}
-
-/// What becomes of a conntrack entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryChange {
-    /// It came to be.
-    Created,
-    /// It was forgotten.
-    Destroyed,
-}
-
-/// Conntrack entries of a node.
-#[derive(Debug, Clone)]
-pub struct Entries {
-    /// The node.
-    pub node: NodeId,
-    /// Protocol.
-    pub protocol: Option<Protocol>,
-    /// Source of the original tuple.
-    pub source: Option<Endpoint>,
-    /// Destination of the original tuple.
-    pub destination: Option<Endpoint>,
-    /// Source of the reply tuple.
-    pub reply_source: Option<Endpoint>,
-    /// Destination of the reply tuple.
-    pub reply_destination: Option<Endpoint>,
-    /// Value and mask.
-    pub mark: Option<(u32, u32)>,
-    /// At least so many.
-    pub at_least: u32,
-    /// At most so many.
-    pub at_most: Option<u32>,
-}
-
 /// An invariant over all packets of the run.
 #[derive(Debug, Clone)]
 pub struct Always {
@@ -561,18 +264,6 @@ pub struct Always {
     pub name: String,
     /// What must never be seen.
     pub never: Pattern,
-}
-
-impl Expect {
-    /// Whether what is missing may still come, and what holds cannot be lost again but by what conntrack tables show.
-    ///
-    /// Packets and events that must not be, or not so many, are watched for as long as a step lasts.
-    pub fn can_only_be_met(&self) -> bool {
-        let packets = self.packets.iter().all(|counted| counted.at_most.is_none());
-        let changes = self.changes.iter().all(|(_, entries)| entries.at_most.is_none());
-        let any = !(self.packets.is_empty() && self.changes.is_empty() && self.conntrack.is_empty());
-        any && packets && changes
-    }
 }
 
 impl Scenario {

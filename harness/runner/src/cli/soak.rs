@@ -1,41 +1,32 @@
 //! `mhlab soak`: tests whose links break at random, again and again from one seed after the other; and of a failure the
 //! fewest breaks with which it happens, as a scenario of its own.
 
+mod fewest;
+mod outcome;
+
 use std::{
-    collections::BTreeSet,
     io,
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use harness_model::{
-    event::{Event, Outcome, TestId},
-    scenario::{
-        self, Drawn,
-        flap::{Breaks, drawn, rewritten},
-    },
-    shrink::Shrink,
-};
+use harness_model::{event::TestId, scenario::flap::drawn};
 use harness_report::{
     Report as _,
     terminal::{Style, Terminal},
 };
-use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use super::{Exit, Stop, args::Soak, console::Console, files, run::Signals, selection::select};
+use self::outcome::{Failed, Over, Soaked};
+use super::{Exit, Stop, args::Soak, console::Console, run::Signals, selection::select};
 use crate::{
-    discover::{Loaded, Selected},
+    discover::Selected,
     machine::{self, Offer},
     pool::{Limits, Notice, Pool, Task},
 };
 
 /// Between two lines that tell how far it is.
 const TOLD: Duration = Duration::from_secs(10);
-/// How often breaks must fail, of so many times, to be held for the cause: two of three.
-const OF: usize = 3;
-const LEAST: usize = 2;
 
 pub(super) fn soak(options: &Soak, console: &mut Console) -> Result<Exit, Stop> {
     let mut offer =
@@ -72,62 +63,6 @@ pub(super) fn soak(options: &Soak, console: &mut Console) -> Result<Exit, Stop> 
     })
 }
 
-/// What it came to.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Soaked {
-    /// The seed of the first run; each further one has the next.
-    first_seed: u64,
-    /// The seed of the last run.
-    last_seed: u64,
-    runs: u64,
-    breaks: u64,
-    micros: u64,
-    failures: Vec<Failed>,
-}
-
-/// A run that failed.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Failed {
-    test: TestId,
-    seed: u64,
-    /// Steps and invariants, or the reason why it could not be carried out.
-    why: Vec<String>,
-    /// The scenario with the fewest breaks, if it was looked for and found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scenario: Option<PathBuf>,
-    /// How many those are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    breaks: Option<usize>,
-}
-
-impl Soaked {
-    fn text(&self) -> String {
-        let seconds = self.micros as f64 / 1e6;
-        let rate = self.breaks as f64 / seconds.max(0.001);
-        let mut out = format!(
-            "{} breaks in {} runs, seeds {} to {}, in {seconds:.0} s, {rate:.1} a second: {}\n",
-            self.breaks,
-            self.runs,
-            self.first_seed,
-            self.last_seed,
-            match self.failures.len() {
-                0 => "nothing failed".to_owned(),
-                1 => "1 run failed".to_owned(),
-                runs => format!("{runs} runs failed"),
-            }
-        );
-        for Failed { test, seed, why, scenario, breaks } in &self.failures {
-            out += &format!("  {test} from seed {seed}: {}\n", why.join(", "));
-            if let Some((scenario, breaks)) = scenario.as_ref().zip(*breaks) {
-                out += &format!("    {breaks} breaks are enough: {}\n", scenario.display());
-            }
-        }
-        out
-    }
-}
-
 /// Where tests are run.
 struct Field<'a> {
     options: &'a Soak,
@@ -136,16 +71,6 @@ struct Field<'a> {
     signals: Signals,
     /// Tests at a time.
     jobs: usize,
-}
-
-/// A run that is over.
-struct Over {
-    test: TestId,
-    /// None: chance had no say.
-    seed: Option<u64>,
-    /// Why it failed; empty if it did not.
-    why: Vec<String>,
-    events: Vec<Event>,
 }
 
 impl<'a> Field<'a> {
@@ -249,138 +174,10 @@ impl<'a> Field<'a> {
         }
         console.print(&text)
     }
-
-    /// Looks for the fewest breaks with which a test fails as it did, and writes them into a scenario beside the test's.
-    fn shrink(
-        &mut self,
-        test: &Selected,
-        seed: u64,
-        over: &Over,
-        console: &Console,
-    ) -> Result<Option<(PathBuf, usize)>, Stop> {
-        let begun = Instant::now();
-        let scenario = &test.loaded.scenario;
-        let all = drawn(scenario, seed);
-        let steps: Vec<usize> = all.iter().map(|(step, _)| *step).collect();
-        let flat = all.into_iter().flat_map(|(step, list)| list.into_iter().map(move |it| (step, it)));
-        let flat: Vec<(usize, Drawn)> = flat.collect();
-        let Some(_) = with(test, seed, &steps, &flat) else {
-            console.error(
-                "the breaks cannot be told one by one (hint: it needs `flap = { ... }` within its step)",
-            );
-            return Ok(None);
-        };
-        console.complain(format_args!("looking for the fewest of {} breaks with which it fails", flat.len()));
-        if !self.fails(test, seed, &steps, &flat, over) {
-            console.complain("the same breaks do not fail twice in three times: nothing to shrink");
-            return Ok(None);
-        }
-        let mut shrink = Shrink::new(flat);
-        while let Some(candidate) = shrink.candidate() {
-            if begun.elapsed() >= self.options.shrink || self.signals.came.is_some() {
-                break;
-            }
-            let fails = self.fails(test, seed, &steps, &candidate, over);
-            if fails {
-                console.complain(format_args!("{} breaks are enough", candidate.len()));
-            }
-            shrink.tried(fails);
-        }
-        let mut least = shrink.least().to_vec();
-        let sooner = at_once(&least);
-        if sooner != least && self.signals.came.is_none() && self.fails(test, seed, &steps, &sooner, over) {
-            least = sooner;
-        }
-        let Some(found) = with(test, seed, &steps, &least) else { return Ok(None) };
-        let path = &test.loaded.path;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let file = path.with_file_name(format!("{stem}-seed-{seed}.toml"));
-        let head = format!("# The fewest breaks of {} from seed {seed} with which it failed.\n", over.test);
-        files::write(&file, &(head + &found.loaded.text))?;
-        Ok(Some((file, least.len())))
-    }
-
-    /// Whether a test fails with these breaks as it did.
-    fn fails(
-        &mut self,
-        test: &Selected,
-        seed: u64,
-        steps: &[usize],
-        breaks: &[(usize, Drawn)],
-        before: &Over,
-    ) -> bool {
-        let Some(test) = with(test, seed, steps, breaks) else { return false };
-        let (mut runs, mut failed) = (0, 0);
-        while runs < OF && failed < LEAST && runs - failed <= OF - LEAST {
-            // As many as are needed in any case.
-            let number = (LEAST - failed).min(OF - runs);
-            let tasks = (0..number).map(|_| self.task(test.clone(), Some(seed))).collect();
-            let over = self.round(tasks);
-            runs += number;
-            failed += over.iter().filter(|over| over.is_like(before)).count();
-        }
-        failed >= LEAST
-    }
-}
-
-impl Over {
-    /// None if it was stopped before it was over.
-    fn of(events: Vec<Event>) -> Option<Self> {
-        let seed = events.iter().find_map(|event| match event {
-            Event::TestStarted { seed, .. } => *seed,
-            _ => None,
-        });
-        let finished = events.iter().find_map(|event| match event {
-            Event::TestFinished { test, outcome, .. } => Some((test.clone(), outcome.clone())),
-            _ => None,
-        });
-        let (test, outcome) = finished?;
-        let why = match outcome {
-            Outcome::Passed => Vec::new(),
-            Outcome::Failed { failed, unbroken } => [failed, unbroken].concat(),
-            Outcome::Error { reason } | Outcome::Skipped { reason } => vec![reason],
-        };
-        Some(Over { test, seed, why, events })
-    }
-
-    fn is_error(&self) -> bool {
-        let error =
-            |event: &Event| matches!(event, Event::TestFinished { outcome: Outcome::Error { .. }, .. });
-        self.events.iter().any(error)
-    }
-
-    /// Whether it failed in one of the ways in which another did. What an error says may differ in its numbers.
-    fn is_like(&self, other: &Over) -> bool {
-        let own: BTreeSet<_> = self.why.iter().collect();
-        (self.is_error() && other.is_error()) || other.why.iter().any(|why| own.contains(why))
-    }
 }
 
 fn id(test: &Selected) -> TestId {
     TestId { scenario: test.loaded.id.clone(), variant: test.variant().name.clone() }
-}
-
-/// A test with just these breaks, by the step that each belongs to. None if its text does not allow it.
-fn with(test: &Selected, seed: u64, steps: &[usize], breaks: &[(usize, Drawn)]) -> Option<Selected> {
-    let Loaded { id, path, text, scenario } = &*test.loaded;
-    let of = |step: usize| breaks.iter().filter(move |(of, _)| *of == step).map(|(_, it)| it.clone());
-    let lists: Breaks = steps.iter().map(|step| (*step, of(*step).collect())).collect();
-    let text = rewritten(text, scenario, seed, &lists)?;
-    let scenario = scenario::parse(&text).ok()?;
-    let loaded = Loaded { id: id.clone(), path: path.clone(), text, scenario };
-    Some(Selected { loaded: Arc::new(loaded), variant: test.variant })
-}
-
-/// The same without the time that nothing happens before the first of each step.
-fn at_once(breaks: &[(usize, Drawn)]) -> Vec<(usize, Drawn)> {
-    let first = |step: usize| {
-        let of_step = breaks.iter().filter(|(of, _)| *of == step);
-        of_step.map(|(_, it)| it.after).min().unwrap_or_default()
-    };
-    let sooner = |(step, it): &(usize, Drawn)| {
-        (*step, Drawn { after: it.after.saturating_sub(first(*step)), ..it.clone() })
-    };
-    breaks.iter().map(sooner).collect()
 }
 
 fn seed_of_now() -> u64 {
