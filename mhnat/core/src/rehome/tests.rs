@@ -5,6 +5,7 @@ use crate::config;
 use crate::explain::{Endpoint, Tuple};
 use crate::health::Moment;
 use crate::link::{Link, Links};
+use crate::slot::Slots;
 
 const TWO: &str = r#"
 pinning = true
