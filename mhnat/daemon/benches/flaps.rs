@@ -5,30 +5,27 @@
 //! their far ends go down and come back. Inside is what mhnat logs, from its wake by the kernel to the last change.
 //! Outside is measured by this process, from the command that changes the link to the kernel's last word of a rule, a
 //! route or an nft element, and has in it what `ip` and the kernel need until the carrier is seen to be lost. With 100,000
-//! tracked connections, those of the lost uplink are forgotten, and what that took is logged. Needs root.
+//! tracked connections, those of the lost uplink are forgotten, and what that took is logged. Beside it stands what the
+//! kernel needs for a request that matches none of them: no program that has it pass over its table can be faster. Needs
+//! root.
 #![expect(clippy::print_stdout, reason = "a program that measures")]
 
 mod flapping;
+#[path = "flapping/listener.rs"]
+mod listener;
+#[path = "flapping/walk.rs"]
+mod walk;
 #[expect(dead_code, reason = "some of it is for the other measuring programs")]
 mod workload;
 
-use std::fs::File;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
-    sockopt,
-};
-
 use crate::flapping::subject::{Daemon, Times, milliseconds};
 use crate::flapping::{Gateway, Links, Who};
+use crate::listener::Listener;
+use crate::walk::Walk;
 use crate::workload::{Error, Sender, enter};
 
 /// Between two changes of a link, so that each is a flap of its own: more than the time after which connections are
@@ -45,7 +42,7 @@ fn main() -> Result<(), Error> {
         return Ok(());
     }
     println!(
-        "{:<10} {:>7} {:>11} {:>7} | {:>7} {:>7} {:>7} | {:>8} {:>8} {:>8} | {:>8} {:>7} | {:>7} {:>7}",
+        "{:<10} {:>7} {:>11} {:>7} | {:>7} {:>7} {:>7} | {:>8} {:>8} {:>8} | {:>8} {:>7} {:>7} | {:>6} {:>7} {:>7} | {:>7} {:>7}",
         "subject",
         "uplinks",
         "connections",
@@ -58,6 +55,10 @@ fn main() -> Result<(), Error> {
         "max",
         "forget",
         "99 %",
+        "max",
+        "walk",
+        "99 %",
+        "max",
         "RSS MiB",
         "wakes/s",
     );
@@ -80,7 +81,8 @@ fn measure(gateway: &Gateway, who: Who, flaps: u32, connections: u32) -> Result<
     daemon.line("in force")?;
     let mut links = Links::new()?;
     let traffic = if connections > 0 { Some(Traffic::new(gateway.uplinks, connections)?) } else { None };
-    let (mut inside, mut outside, mut forgotten) = (Times::default(), Times::default(), Times::default());
+    let walk = Walk::new("gw")?;
+    let [mut inside, mut outside, mut forgotten, mut walks] = [const { Times(Vec::new()) }; 4];
     for flap in 0..flaps {
         // The loop acts upon the preferred one only.
         let uplink = if who == Who::Mhnat { flap % gateway.uplinks } else { 0 };
@@ -92,6 +94,9 @@ fn measure(gateway: &Gateway, who: Who, flaps: u32, connections: u32) -> Result<
             if who == Who::Poll {
                 // At another moment between two looks each time.
                 thread::sleep(Duration::from_millis(u64::from(flap) * 1_700 % 5_000));
+            }
+            if state == "down" && traffic.is_some() {
+                walks.0.push(walk.took()?.as_secs_f64() * 1e3);
             }
             listener.drain()?;
             daemon.drain();
@@ -114,7 +119,7 @@ fn measure(gateway: &Gateway, who: Who, flaps: u32, connections: u32) -> Result<
     daemon.end()?;
     println!(
         "{:<10} {:>7} {connections:>11} {:>7} | {:>7.2} {:>7.2} {:>7.2} | {:>8.2} {:>8.2} {:>8.2} | \
-         {:>8.2} {:>7.2} | {resident:>7.1} {wakes:>7.1}",
+         {:>8.2} {:>7.2} {:>7.2} | {:>6.2} {:>7.2} {:>7.2} | {resident:>7.1} {wakes:>7.1}",
         who.name(),
         gateway.uplinks,
         outside.0.len(),
@@ -126,6 +131,10 @@ fn measure(gateway: &Gateway, who: Who, flaps: u32, connections: u32) -> Result<
         outside.share(1.0),
         forgotten.share(0.5),
         forgotten.share(0.99),
+        forgotten.share(1.0),
+        walks.share(0.5),
+        walks.share(0.99),
+        walks.share(1.0),
     );
     Ok(())
 }
@@ -152,88 +161,5 @@ impl Traffic {
             self.host.send(u16::try_from(10_000 + number)?, (to, 9))?;
         }
         Ok(())
-    }
-}
-
-/// Hears what the kernel tells in a namespace.
-struct Listener {
-    route: OwnedFd,
-    nft: OwnedFd,
-}
-
-/// `RTMGRP_IPV4_ROUTE` and `RTMGRP_IPV4_RULE` (linux/rtnetlink.h).
-const ROUTE_GROUPS: u32 = 0x40 | 0x80;
-/// `NFNLGRP_NFTABLES` as a bit (linux/netfilter/nfnetlink.h).
-const NFT_GROUPS: u32 = 1 << 6;
-
-impl Listener {
-    fn new(namespace: &str) -> Result<Self, Error> {
-        let namespace = File::open(format!("/run/netns/{namespace}"))?;
-        let open = |protocol, groups| -> nix::Result<OwnedFd> {
-            let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_NONBLOCK, protocol)?;
-            setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20))?;
-            bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-            Ok(socket)
-        };
-        let make = || -> nix::Result<Self> {
-            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
-            Ok(Self {
-                route: open(SockProtocol::NetlinkRoute, ROUTE_GROUPS)?,
-                nft: open(SockProtocol::NetlinkNetFilter, NFT_GROUPS)?,
-            })
-        };
-        let made = thread::scope(|scope| scope.spawn(make).join());
-        Ok(made.map_err(|_| "the thread panicked")??)
-    }
-
-    /// Takes what has come; whether anything has.
-    fn drain(&self) -> Result<bool, Error> {
-        let mut any = false;
-        for socket in [&self.route, &self.nft] {
-            while arrived(socket)? {
-                any = true;
-            }
-        }
-        Ok(any)
-    }
-
-    /// When anything has changed last before `done` returns.
-    fn follow(&self, done: impl FnOnce() -> Result<(), Error>) -> Result<Instant, Error> {
-        let finished = AtomicBool::new(false);
-        let heard = thread::scope(|scope| {
-            let listening = scope.spawn(|| self.listen(&finished).map_err(|error| error.to_string()));
-            let outcome = done();
-            finished.store(true, Ordering::Release);
-            let heard = listening.join().map_err(|_| "the thread panicked")??;
-            outcome.map(|()| heard)
-        })?;
-        heard.ok_or_else(|| "nothing has changed".into())
-    }
-
-    fn listen(&self, finished: &AtomicBool) -> Result<Option<Instant>, Error> {
-        let mut committed = None;
-        loop {
-            let last = finished.load(Ordering::Acquire);
-            let mut ready =
-                [&self.route, &self.nft].map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN));
-            poll(&mut ready, PollTimeout::from(1u8))?;
-            let now = Instant::now();
-            if self.drain()? {
-                committed = Some(now);
-            }
-            if last {
-                return Ok(committed);
-            }
-        }
-    }
-}
-
-/// Takes the next message, if there is one.
-fn arrived(socket: &OwnedFd) -> Result<bool, Error> {
-    let mut message = [0; 4096];
-    match recv(socket.as_raw_fd(), &mut message, MsgFlags::empty()) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
