@@ -11,6 +11,7 @@ mod forget;
 mod host;
 mod links;
 mod lookup;
+mod neighbours;
 mod pairs;
 mod routes;
 mod rules;
@@ -206,6 +207,11 @@ impl Kernel {
             routes::learn(&self.handle, devices, interface).await?;
         }
         Ok(())
+    }
+
+    /// Forgets the neighbours behind the device with this index that have not answered yet, so that they are asked for anew.
+    pub(crate) async fn forget_unresolved(&self, index: u32) -> Result<(), KernelError> {
+        neighbours::forget_unresolved(&self.handle, index).await
     }
 
     /// What stands under the names of our devices.

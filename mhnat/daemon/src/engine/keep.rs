@@ -9,6 +9,7 @@
 //! nothing else had changed; the look comes behind it all the same.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mhnat_core::converge;
@@ -149,6 +150,7 @@ impl<'a> Keeper<'a> {
     ) -> Result<Turn, Failure> {
         let begun = Instant::now();
         let mut turn = Turn::default();
+        self.ask_neighbours_anew(news).await;
         if let Some(picture) = self.forestall(news, events, prober).await {
             turn.took = begun.elapsed();
             turn.mended = true;
@@ -185,6 +187,16 @@ impl<'a> Keeper<'a> {
         turn.stranded = self.stranded.take();
         turn.again = [unsure, self.sweeping.due(), drained].into_iter().flatten().min();
         Ok(turn)
+    }
+
+    /// Before anything is sent to a link that is back. Whatever fails here, the kernel asks again by itself in a second.
+    async fn ask_neighbours_anew(&self, news: &[LinkNews]) {
+        let last: BTreeMap<u32, &LinkNews> = news.iter().map(|it| (it.index, it)).collect();
+        let is_uplink =
+            |it: &LinkNews| self.model.uplinks.iter().any(|uplink| uplink.interface.as_str() == it.name);
+        for (index, _) in last.into_iter().filter(|(_, it)| it.carries() && is_uplink(it)) {
+            self.kernel.forget_unresolved(index).await.ok();
+        }
     }
 
     /// Does what follows from the news, where that is elements, rules and routes and nothing else, and gives how it is
@@ -240,10 +252,16 @@ impl<'a> Keeper<'a> {
     async fn mend(&mut self, picture: &Picture, commands: &str, events: &Events) -> Result<(), Failure> {
         let (kernel, nft) = (self.kernel.clone(), self.nft);
         let change = Change { kernel: &kernel, nft, picture, commands, loading: Cell::new(false) };
-        let loaded = self.loaded.take();
+        // Unless something is loaded, our tables stay as they are, whatever becomes of the rest.
+        let loads = !commands.is_empty();
+        if loads {
+            self.loaded = None;
+        }
         let read = self.change(&change).await?;
         change.verify(read).await?.end().await?;
-        self.loaded = if commands.is_empty() { loaded } else { alone(picture.generation, events)? };
+        if loads {
+            self.loaded = alone(picture.generation, events)?;
+        }
         Ok(())
     }
 

@@ -33,6 +33,8 @@ const ROUTE_GROUPS: [u32; 9] = [
     25, // RTNLGRP_IPV6_NETCONF
 ];
 
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 
@@ -46,6 +48,8 @@ pub(crate) struct Happened {
     network: bool,
     /// Something in a table of ours, by whomever.
     pub(crate) tables: bool,
+    /// Something about addresses, or perhaps.
+    pub(crate) addresses: bool,
     /// How links have become, in the order of events.
     pub(crate) links: Vec<LinkNews>,
 }
@@ -53,11 +57,19 @@ pub(crate) struct Happened {
 impl Happened {
     fn of_network(&mut self, message: &[u8]) {
         self.network |= may_concern_us(message);
+        self.addresses |= matches!(kind_of(message), RTM_NEWADDR | RTM_DELADDR);
         self.links.extend(news(message));
     }
 
     fn of_tables(&mut self, message: &[u8]) {
         self.tables |= is_about_ours(message);
+    }
+
+    /// What was lost on the way may have been about anything.
+    fn lack(&mut self, of_network: bool, of_tables: bool) {
+        self.network |= of_network;
+        self.addresses |= of_network;
+        self.tables |= of_tables;
     }
 }
 
@@ -81,9 +93,8 @@ impl Events {
             let Self { route, nft } = &mut *self;
             poll_fn(|context| {
                 let network = route.poll(context, &mut |message| happened.of_network(message));
-                happened.network |= network == Poll::Ready(Heard::Part);
                 let tables = nft.poll(context, &mut |message| happened.of_tables(message));
-                happened.tables |= tables == Poll::Ready(Heard::Part);
+                happened.lack(network == Poll::Ready(Heard::Part), tables == Poll::Ready(Heard::Part));
                 if network.is_pending() && tables.is_pending() { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
@@ -102,8 +113,7 @@ impl Events {
     fn hear(&self, happened: &mut Happened) {
         let network = self.route.drain(&mut |message| happened.of_network(message));
         let tables = self.nft.drain(&mut |message| happened.of_tables(message));
-        happened.network |= network == Heard::Part;
-        happened.tables |= tables == Heard::Part;
+        happened.lack(network == Heard::Part, tables == Heard::Part);
     }
 
     /// Takes what has come of the tables until now for known.

@@ -22,10 +22,17 @@ const IFINFOMSG: usize = 16;
 /// How an event says that a link is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LinkNews {
-    index: u32,
-    name: String,
+    pub(crate) index: u32,
+    pub(crate) name: String,
     /// Nothing when it is gone.
     flags: Option<LinkFlags>,
+}
+
+impl LinkNews {
+    /// Whether it is up and has a carrier.
+    pub(crate) fn carries(&self) -> bool {
+        self.flags.is_some_and(|it| state(it) == (true, true))
+    }
 }
 
 /// What this event tells of a link, if it does.
