@@ -9,6 +9,7 @@ mod forward;
 mod guard;
 mod mtu;
 mod policy;
+mod release;
 mod reset;
 mod ruleset;
 mod sync;
@@ -27,6 +28,7 @@ use crate::mark::Mark;
 use crate::model::{Leg, Model, Uplink};
 use crate::name::UplinkName;
 use crate::nft::{Inventories, Ruleset};
+use crate::rehome::takes_any;
 use crate::routing::{Route, Rule};
 use crate::slot::{Slot, Slots};
 use crate::sysctl::Demand;
@@ -111,6 +113,12 @@ impl<'a> Context<'a> {
     /// The uplinks that have a leg in this family, with it.
     fn legs(&self, family: Family) -> impl Iterator<Item = (Numbered<'a>, &'a Leg)> {
         self.uplinks().filter_map(move |it| it.uplink.legs.get(&family).map(|leg| (it, leg)))
+    }
+
+    /// Whether what this uplink carried is to begin anew: it carries nothing, and another does.
+    fn is_left(&self, uplink: &Uplink, family: Family) -> bool {
+        !self.availability.usable(uplink, family)
+            && self.model.uplinks.iter().any(|other| takes_any(other, family, self.availability))
     }
 
     /// The uplinks whose mark is set on packets of this family.

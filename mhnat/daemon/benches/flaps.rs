@@ -18,15 +18,14 @@ mod walk;
 #[expect(dead_code, reason = "some of it is for the other measuring programs")]
 mod workload;
 
-use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::flapping::subject::{Daemon, Times, milliseconds};
-use crate::flapping::{Gateway, Links, Who};
+use crate::flapping::{Gateway, Links, Traffic, Who};
 use crate::listener::Listener;
 use crate::walk::Walk;
-use crate::workload::{Error, Sender, enter};
+use crate::workload::{Error, enter};
 
 /// Between two changes of a link, so that each is a flap of its own: more than the time after which connections are
 /// looked through once more.
@@ -86,16 +85,14 @@ fn measure(gateway: &Gateway, who: Who, flaps: u32, connections: u32) -> Result<
     for flap in 0..flaps {
         // The loop acts upon the preferred one only.
         let uplink = if who == Who::Mhnat { flap % gateway.uplinks } else { 0 };
-        if let Some(traffic) = &traffic {
-            traffic.renew(uplink)?;
-        }
         for state in ["down", "up"] {
             thread::sleep(pause);
             if who == Who::Poll {
                 // At another moment between two looks each time.
                 thread::sleep(Duration::from_millis(u64::from(flap) * 1_700 % 5_000));
             }
-            if state == "down" && traffic.is_some() {
+            if let Some(traffic) = traffic.as_ref().filter(|_| state == "down") {
+                traffic.is_all_there()?;
                 walks.0.push(walk.took()?.as_secs_f64() * 1e3);
             }
             listener.drain()?;
@@ -111,6 +108,9 @@ fn measure(gateway: &Gateway, who: Who, flaps: u32, connections: u32) -> Result<
                 Ok(())
             })?;
             outside.0.push((committed - begun).as_secs_f64() * 1e3);
+        }
+        if let Some(traffic) = &traffic {
+            traffic.renew(uplink)?;
         }
     }
     thread::sleep(pause);
@@ -137,29 +137,4 @@ fn measure(gateway: &Gateway, who: Who, flaps: u32, connections: u32) -> Result<
         walks.share(1.0),
     );
     Ok(())
-}
-
-/// Connections, as many by each uplink.
-struct Traffic {
-    host: Sender,
-    each: u32,
-}
-
-impl Traffic {
-    fn new(uplinks: u32, connections: u32) -> Result<Self, Error> {
-        let traffic = Self { host: Sender::new("lan")?, each: connections / uplinks };
-        for uplink in 0..uplinks {
-            traffic.renew(uplink)?;
-        }
-        Ok(traffic)
-    }
-
-    /// A packet of each connection by this uplink.
-    fn renew(&self, uplink: u32) -> Result<(), Error> {
-        for number in 0..self.each {
-            let to = Ipv4Addr::new(198, 18, u8::try_from(uplink)?, u8::try_from(1 + number % 250)?);
-            self.host.send(u16::try_from(10_000 + number)?, (to, 9))?;
-        }
-        Ok(())
-    }
 }

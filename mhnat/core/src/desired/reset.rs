@@ -50,17 +50,11 @@ pub(super) fn part(context: &Context<'_>) -> Part {
     part
 }
 
-/// Whether what this uplink carried is to begin anew: it carries nothing, and another does.
-fn is_left(context: &Context<'_>, uplink: &Uplink, family: Family) -> bool {
-    !context.availability.usable(uplink, family)
-        && context.model.uplinks.iter().any(|other| takes_any(other, family, context.availability))
-}
-
 fn by_mark(part: &mut Part, context: &Context<'_>, family: Family) {
     let lost = context
         .legs(family)
         .map(|(it, _)| it)
-        .filter(|it| it.uplink.on_loss == FlowFate::Reset && is_left(context, it.uplink, family));
+        .filter(|it| it.uplink.on_loss == FlowFate::Reset && context.is_left(it.uplink, family));
     let set = Set::new(
         format!("reset_marks_{}", family.digit()),
         "mark",
@@ -81,7 +75,7 @@ fn by_mark(part: &mut Part, context: &Context<'_>, family: Family) {
 
 fn by_source(part: &mut Part, context: &Context<'_>, family: Family, legs: &[(&Uplink, &Leg)]) {
     let sources = |lost: bool| {
-        let legs = legs.iter().filter(|(uplink, _)| !lost || is_left(context, uplink, family));
+        let legs = legs.iter().filter(|(uplink, _)| !lost || context.is_left(uplink, family));
         ranges(legs.flat_map(|(_, leg)| given_as_source(leg)).collect())
     };
     let all = sources(false);
@@ -109,7 +103,7 @@ fn by_source(part: &mut Part, context: &Context<'_>, family: Family, legs: &[(&U
 fn unknown(part: &mut Part, context: &Context<'_>, family: Family, legs: &[(&Uplink, &Leg)]) {
     let forgotten = legs.iter().any(|(uplink, leg)| {
         leg.source == Source::Masquerade
-            && is_left(context, uplink, family)
+            && context.is_left(uplink, family)
             && context
                 .availability
                 .why(&uplink.name, family)

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu, reset, sync};
+use super::{Context, answers, balance, connections, fan_out, forward, guard, mtu, release, reset, sync};
 use crate::family::Family;
 use crate::mark::Mark;
 use crate::model::Source;
@@ -76,6 +76,7 @@ pub(super) fn ruleset(context: &Context<'_>) -> Ruleset {
         fan_out::part(context),
         reset::part(context),
         forward::part(context),
+        release::part(context),
         connections::part(context),
         answers::part(context),
         // What nothing else has given an uplink.

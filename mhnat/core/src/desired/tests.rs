@@ -453,8 +453,32 @@ fn tcp_of_a_lost_uplink_is_reset_where_another_is_left(
     #[case] lost: &[(&str, bool)],
     #[case] expected: &[&str],
 ) {
-    let text = resetting(pinning, source);
-    let model = model(&text);
+    assert_eq!(lost_elements("reset_", &resetting(pinning, source), lost), expected);
+}
+
+#[rstest]
+#[case::for_both_families(&resetting(true, "\"masquerade\""), &[("eth0", false)], &["4 0x00000100", "6 0x00000100"])]
+#[case::those_that_begin_anew(
+    &resetting(true, "\"masquerade\"").replace("\"reset\"", "\"rehome\""), &[("eth0", false)],
+    &["4 0x00000100", "6 0x00000100"]
+)]
+#[case::those_that_stay(
+    &resetting(true, "\"masquerade\"").replace("\"reset\"", "\"stay\""), &[("eth0", false)], &[]
+)]
+#[case::the_kernel_forgets_no_others(&resetting(true, "[\"203.0.113.8/29\"]"), &[("eth0", false)], &[])]
+#[case::nobody_remembers(&resetting(false, "\"masquerade\""), &[("eth0", false)], &[])]
+#[case::nothing_else_is_left(&resetting(true, "\"masquerade\""), &[("eth0", false), ("eth1", false)], &[])]
+fn packets_are_not_led_to_a_lost_uplink_where_another_is_left(
+    #[case] text: &str,
+    #[case] lost: &[(&str, bool)],
+    #[case] expected: &[&str],
+) {
+    assert_eq!(lost_elements("released_", text, lost), expected);
+}
+
+/// What sets with this prefix have when interfaces are lost, and are gone where that is said.
+fn lost_elements(prefix: &str, text: &str, lost: &[(&str, bool)]) -> Vec<String> {
+    let model = model(text);
     let mut links = Links::new();
     for uplink in &model.uplinks {
         let how = lost.iter().find(|(name, _)| *name == uplink.interface.as_str());
@@ -465,15 +489,14 @@ fn tcp_of_a_lost_uplink_is_reset_where_another_is_left(
             links.insert(uplink.interface.clone(), link);
         }
     }
-    let (well, now) =
-        (plan(&text, &Availability::full()), plan(&text, &Availability::observe(&model, &links)));
+    let (well, now) = (plan(text, &Availability::full()), plan(text, &Availability::observe(&model, &links)));
     let sets =
-        now.ruleset.sets.iter().filter_map(|set| Some((set.name.strip_prefix("reset_")?, &set.elements)));
-    let found: Vec<String> =
+        now.ruleset.sets.iter().filter_map(|set| Some((set.name.strip_prefix(prefix)?, &set.elements)));
+    let found =
         sets.flat_map(|(name, elements)| elements.iter().map(move |it| format!("{name} {it}"))).collect();
-    assert_eq!(found, expected);
     // Elements of sets, and nothing else.
     assert!(now.ruleset.update(&well.ruleset).is_some());
+    found
 }
 
 fn any_config() -> impl Strategy<Value = String> {

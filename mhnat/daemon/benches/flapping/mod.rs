@@ -5,9 +5,10 @@ pub(crate) mod subject;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::workload::{Error, program, shell};
+use crate::workload::{Error, Sender, program, shell};
 
 /// Who keeps the gateway right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,45 @@ impl Drop for Links {
     fn drop(&mut self) {
         let _ = self.program.kill();
         let _ = self.program.wait();
+    }
+}
+
+/// Connections, as many by each uplink.
+pub(crate) struct Traffic {
+    host: Sender,
+    uplinks: u32,
+    each: u32,
+}
+
+impl Traffic {
+    pub(crate) fn new(uplinks: u32, connections: u32) -> Result<Self, Error> {
+        let traffic = Self { host: Sender::new("lan")?, uplinks, each: connections / uplinks };
+        for uplink in 0..uplinks {
+            traffic.renew(uplink)?;
+        }
+        Ok(traffic)
+    }
+
+    /// A packet of each connection by this uplink.
+    pub(crate) fn renew(&self, uplink: u32) -> Result<(), Error> {
+        for number in 0..self.each {
+            let to = Ipv4Addr::new(198, 18, u8::try_from(uplink)?, u8::try_from(1 + number % 250)?);
+            self.host.send(u16::try_from(10_000 + number)?, (to, 9))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the gateway tracks all of them.
+    pub(crate) fn is_all_there(&self) -> Result<(), Error> {
+        let mut command =
+            program("ip", &["netns", "exec", "gw", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"]);
+        let text = String::from_utf8(command.stdout(Stdio::piped()).output()?.stdout)?;
+        let (tracked, expected) = (text.trim().parse::<u32>()?, self.each * self.uplinks);
+        if tracked < expected {
+            Err(format!("{tracked} connections are tracked, and not {expected}").into())
+        } else {
+            Ok(())
+        }
     }
 }
 
