@@ -36,7 +36,7 @@ use thiserror::Error;
 
 pub(crate) use self::events::Events;
 pub(crate) use self::flows::flows;
-pub(crate) use self::forget::Forgotten;
+pub(crate) use self::forget::{Forgotten, Signs};
 pub(crate) use self::links::{Counters, LinkNews};
 use crate::failure::{Exit, Failure, with_causes};
 use crate::fault;
@@ -269,9 +269,12 @@ impl Kernel {
     }
 
     /// Forgets most of the connections that a sweep takes at once, and says how many; nothing where each of them has to
-    /// be looked at.
-    pub(crate) fn forget_most(sweep: &Sweep) -> Result<Option<Forgotten>, KernelError> {
-        forget::forget_most(sweep)
+    /// be looked at. What was asked for is not asked for again.
+    pub(crate) fn forget_most(
+        sweep: &Sweep,
+        asked: &mut BTreeSet<Signs>,
+    ) -> Result<Option<Forgotten>, KernelError> {
+        forget::forget_most(sweep, asked)
     }
 
     /// Whether so many connections are tracked that a look at each of them is better taken later.

@@ -5,13 +5,14 @@
 //! (`ctnetlink_dump_table()` in net/netfilter/nf_conntrack_netlink.c). So lists wait until packets have found their new
 //! way: lists for the rest, for sweeps of other kinds, and for whatever was on its way when the state changed.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::{Duration, Instant};
 
 use mhnat_core::link::Availability;
 use mhnat_core::model::Model;
 use mhnat_core::rehome::Sweep;
-use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::failure::{Exit, Failure};
 use crate::kernel::{Forgotten, Kernel, KernelError};
@@ -22,8 +23,11 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Connections on their way out.
 #[derive(Debug, Default)]
 pub(crate) struct Sweeping {
-    /// Requests for most of a sweep.
-    at_once: JoinSet<AtOnce>,
+    /// Sweeps of which most is to be forgotten by a few requests.
+    soon: Vec<Sweep>,
+    /// Requests for most of some: one task at a time, since the kernel answers one after the other, and what waits
+    /// meanwhile may be the same once more, or not be right any more.
+    at_once: Option<JoinHandle<AtOnce>>,
     /// What is to be looked for in a list.
     waiting: Vec<Sweep>,
     /// What was looked for, and is once more from this moment on.
@@ -71,18 +75,28 @@ impl Sweeping {
     /// a time.
     pub(super) fn begin(&mut self, sweeps: Vec<Sweep>, model: &Model, now: &Availability) {
         // An uplink that was lost may be back by now, and have connections that are right.
-        for sweep in self.waiting.iter_mut().chain(&mut self.again) {
+        for sweep in self.soon.iter_mut().chain(&mut self.waiting).chain(&mut self.again) {
             sweep.hold(model, now);
         }
         let (at_once, listed): (Vec<_>, Vec<_>) = sweeps.into_iter().partition(|it| !it.bulks().is_empty());
-        if !at_once.is_empty() {
-            self.at_once.spawn_blocking(|| forget_most(at_once));
-        }
+        self.soon.extend(at_once);
+        self.ask_at_once();
         self.waiting.extend(listed);
         if self.listing.is_none() {
             let due = self.again_from.is_some_and(|it| it <= Instant::now());
             let again = if due { std::mem::take(&mut self.again) } else { Vec::new() };
             self.list(again);
+        }
+    }
+
+    fn ask_at_once(&mut self) {
+        if self.at_once.is_some() {
+            return;
+        }
+        let mut sweeps = std::mem::take(&mut self.soon);
+        sweeps.retain(|it| !it.is_empty());
+        if !sweeps.is_empty() {
+            self.at_once = Some(spawn_blocking(|| forget_most(sweeps)));
         }
     }
 
@@ -102,7 +116,9 @@ impl Sweeping {
     pub(super) async fn next(&mut self) -> Result<Swept, Failure> {
         let Self { at_once, listing, .. } = self;
         tokio::select! {
-            Some(done) = at_once.join_next() => self.done_at_once(done),
+            done = async { match at_once { Some(it) => it.await, None => pending().await } } => {
+                self.done_at_once(done)
+            }
             listed = async { match listing { Some(it) => (&mut it.work).await, None => pending().await } } => {
                 self.done_listing(listed)
             }
@@ -110,6 +126,8 @@ impl Sweeping {
     }
 
     fn done_at_once(&mut self, done: Result<AtOnce, JoinError>) -> Result<Swept, Failure> {
+        self.at_once = None;
+        self.ask_at_once();
         let AtOnce { sweeps, outcome } = done.map_err(broken)?;
         let (swept, rests_wait) = match outcome {
             Ok((swept, rests_wait)) => (Ok(swept), rests_wait),
@@ -178,9 +196,9 @@ fn broken(error: JoinError) -> Failure {
 fn forget_most(sweeps: Vec<Sweep>) -> AtOnce {
     let (begun, many) = (Instant::now(), Kernel::tracks_many());
     let mut swept = Swept::default();
-    let mut rests_wait = Vec::new();
+    let (mut asked, mut rests_wait) = (BTreeSet::new(), Vec::new());
     for sweep in &sweeps {
-        match Kernel::forget_most(sweep) {
+        match Kernel::forget_most(sweep, &mut asked) {
             Ok(most) => {
                 rests_wait.push(most.is_some() && (many || sweep.is_mostly_bulks()));
                 swept.add(most.unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Forgets tracked connections through ctnetlink (linux/netfilter/nfnetlink_conntrack.h): one dump of the table, and a
 //! request for each that goes; or, where there are very many, one request for all that have the same signs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::iter;
@@ -40,6 +40,10 @@ const MANY: u64 = 4096;
 
 /// Bytes of requests in one datagram, all of which could be refused without an answer being lost in the socket's buffer.
 const AT_ONCE: usize = 16 << 10;
+
+/// By what connections are known that are forgotten at once: mark and mask, family, and whether their destination may be
+/// translated as well.
+pub(crate) type Signs = (u32, u32, Family, bool);
 
 /// How many connections have left each family of an uplink.
 pub(crate) type Forgotten = BTreeMap<Key, u64>;
@@ -122,11 +126,15 @@ impl<'a> Search<'a> {
 /// Forgets most connections of the sweep at once where they can be told by their signs, and says how many fewer there are
 /// then; nothing where each is to be looked at. The kernel passes over empty buckets of its table then, which takes it a
 /// tenth of the time that it needs to list them (`get_next_corpse()` in net/netfilter/nf_conntrack_core.c).
-pub(super) fn forget_most(sweep: &Sweep) -> Result<Option<Forgotten>, KernelError> {
-    let bulks = sweep.bulks();
+pub(super) fn forget_most(
+    sweep: &Sweep,
+    asked: &mut BTreeSet<Signs>,
+) -> Result<Option<Forgotten>, KernelError> {
+    let mut bulks = sweep.bulks();
     if bulks.is_empty() {
         return Ok(None);
     }
+    bulks.retain(|it| asked.insert((it.mark, it.mask, it.family, it.redirected)));
     let what = "forget the connections of an uplink at once";
     injected(what)?;
     let places = at_once(&bulks).map_err(denied(what))?;
