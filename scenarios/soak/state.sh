@@ -1,7 +1,7 @@
 #!/bin/sh
 # What mhnat has in the kernel: rules in their order, elements of maps and sets, policy rules, routes, and settings. What
-# the kernel has counted is no part of it.
-nft -s -t list table inet mhnat
+# the kernel has counted is no part of it: nft 1.1.7 tells how many elements a dynamic set has, even so.
+nft -s -t list table inet mhnat | sed 's/[[:space:]]*# count [0-9]*$//'
 nft -s list table inet mhnat | awk '/^\tset sticky_/ { skip = 1 } !skip; /^\t}/ { skip = 0 }' | tr '{},' '\n' | tr -d '\t ' | sort
 ip rule
 ip -6 rule
