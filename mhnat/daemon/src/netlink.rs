@@ -2,6 +2,7 @@
 //! linux/netfilter/nfnetlink.h).
 
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{AsyncSocket as _, Socket, SocketAddr, TokioSocket};
@@ -28,8 +29,25 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 /// The largest datagram of a dump, in bytes (`netlink_dump()` in net/netlink/af_netlink.c).
 const DATAGRAM: usize = 32 << 10;
 
-/// A socket for requests to netfilter.
+/// Sockets for requests to netfilter that nobody uses now. They stay open, because the close of one waits until the
+/// kernel has freed what the last transaction on nft's tables deleted, for a grace period of RCU, and every other
+/// transaction waits with it (`nft_rcv_nl_event()` in net/netfilter/nf_tables_api.c).
+static KEPT: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+
+fn kept() -> MutexGuard<'static, Vec<Socket>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives a socket back of which every answer was read.
+pub(crate) fn keep(socket: Socket) {
+    kept().push(socket);
+}
+
+/// A socket for requests to netfilter, to be given to [`keep`] when all went well.
 pub(crate) fn netfilter() -> io::Result<Socket> {
+    if let Some(socket) = kept().pop() {
+        return Ok(socket);
+    }
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;

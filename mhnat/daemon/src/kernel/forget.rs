@@ -16,7 +16,7 @@ use nix::sys::socket::MsgFlags;
 use super::conntrack::{self, CTA_MARK, CTA_TUPLE_ORIG, entry};
 use super::{KernelError, denied, injected};
 use crate::netlink::{
-    ACK, DUMP, HEADER, NESTED, ask, attributes, messages, netfilter, outcome, push, request,
+    ACK, DUMP, HEADER, NESTED, ask, attributes, keep, messages, netfilter, outcome, push, request,
 };
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
@@ -180,6 +180,7 @@ fn at_once(bulks: &[Bulk]) -> io::Result<Option<Places>> {
         let fewer = before.zip(entries()).map(|(before, after)| before.saturating_sub(after));
         places.insert(bulk.place, fewer.unwrap_or_default());
     }
+    keep(socket);
     Ok(Some(places))
 }
 
@@ -205,7 +206,11 @@ fn one_by_one(search: &Search<'_>) -> io::Result<Places> {
         }
     })?;
     deletions.send();
-    deletions.outcome.map(|()| deletions.places)
+    let Deletions { socket, places, outcome, .. } = deletions;
+    outcome?;
+    keep(listing);
+    keep(socket);
+    Ok(places)
 }
 
 /// Requests on their way, of which the kernel only tells what it refuses.

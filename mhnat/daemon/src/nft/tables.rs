@@ -9,7 +9,7 @@ use std::io;
 use mhnat_core::nft::{Inventories, Inventory, Table};
 use netlink_sys::Socket;
 
-use crate::netlink::{BODY, DUMP, ask, attribute, kind_of, malformed, netfilter, number, push};
+use crate::netlink::{BODY, DUMP, ask, attribute, keep, kind_of, malformed, netfilter, number, push};
 
 /// `NFNL_SUBSYS_NFTABLES`, in the upper byte of a message type.
 pub(super) const SUBSYSTEM: u16 = 10 << 8;
@@ -55,6 +55,7 @@ pub(super) fn inventories() -> io::Result<(Inventories, u32)> {
         };
         // Every transaction of anybody raises the number.
         if generation(&socket)? == before {
+            keep(socket);
             return Ok((found, before));
         }
     }
@@ -63,7 +64,10 @@ pub(super) fn inventories() -> io::Result<(Inventories, u32)> {
 
 /// The number that every transaction of anybody raises by one.
 pub(super) fn current_generation() -> io::Result<u32> {
-    generation(&netfilter()?)
+    let socket = netfilter()?;
+    let found = generation(&socket)?;
+    keep(socket);
+    Ok(found)
 }
 
 /// Whether an event tells of a table of ours.
