@@ -28,7 +28,7 @@ use crate::mark::Mark;
 use crate::model::{Leg, Model, Uplink};
 use crate::name::UplinkName;
 use crate::nft::{Inventories, Ruleset};
-use crate::rehome::takes_any;
+use crate::rehome::is_left;
 use crate::routing::{Route, Rule};
 use crate::slot::{Slot, Slots};
 use crate::sysctl::Demand;
@@ -117,8 +117,7 @@ impl<'a> Context<'a> {
 
     /// Whether what this uplink carried is to begin anew: it carries nothing, and another does.
     fn is_left(&self, uplink: &Uplink, family: Family) -> bool {
-        !self.availability.usable(uplink, family)
-            && self.model.uplinks.iter().any(|other| takes_any(other, family, self.availability))
+        is_left(self.model, uplink, family, self.availability)
     }
 
     /// The uplinks whose mark is set on packets of this family.

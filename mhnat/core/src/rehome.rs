@@ -93,7 +93,7 @@ impl Sweep {
             let Some(uplink) = model.uplink(&it.uplink) else { return false };
             let mut another = model.uplinks.iter().filter(|other| takes_any(other, it.family, now));
             match it.why {
-                Why::Lost => !now.usable(uplink, it.family) && another.next().is_some(),
+                Why::Lost => is_left(model, uplink, it.family, now),
                 Why::StoodIn => another.any(|other| other.metric < uplink.metric),
                 Why::Changed => true,
                 Why::Stale => uplink.legs.get(&it.family).is_some_and(|leg| leg.addresses == it.own),
@@ -206,6 +206,11 @@ impl Sweep {
             })
             .map(|(place, _)| place)
     }
+}
+
+/// Whether what this uplink carried is to begin anew: it carries nothing, and another does.
+pub(crate) fn is_left(model: &Model, uplink: &Uplink, family: Family, now: &Availability) -> bool {
+    !now.usable(uplink, family) && model.uplinks.iter().any(|other| takes_any(other, family, now))
 }
 
 /// Whether what nobody sent anywhere may leave by this uplink now.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Drains, Leaving, Sweep, Why, takes_any};
+use super::{Drains, Leaving, Sweep, Why, is_left};
 use crate::family::Family;
 use crate::link::Availability;
 use crate::mark::MarkMask;
@@ -18,11 +18,9 @@ impl Sweep {
             FlowFate::Rehome | FlowFate::Reset => true,
             FlowFate::Drain(_) => drains.is_over_for_lost(&uplink.name, family),
         };
-        let lost = model.legs().filter(|(uplink, family, _)| {
-            leaves(uplink, *family)
-                && !now.usable(uplink, *family)
-                && model.uplinks.iter().any(|other| takes_any(other, *family, now))
-        });
+        let lost = model
+            .legs()
+            .filter(|(uplink, family, _)| leaves(uplink, *family) && is_left(model, uplink, *family, now));
         let leaving = lost.filter_map(|(uplink, family, leg)| {
             let leg = seen.uplink(&uplink.name).and_then(|it| it.legs.get(&family)).unwrap_or(leg);
             leaving(model.mask, slots, uplink, family, leg, Why::Lost)
