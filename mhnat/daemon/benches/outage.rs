@@ -12,18 +12,15 @@ mod flapping;
 #[expect(dead_code, reason = "some of it is for the other measuring programs")]
 mod workload;
 
-use std::fs::File;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, setns};
-
 use crate::flapping::subject::{Daemon, Times};
 use crate::flapping::{Gateway, Links, Traffic, Who};
-use crate::workload::{Error, enter, shell};
+use crate::workload::{Error, enter, inside, shell};
 
 /// Between two packets.
 const INTERVAL: Duration = Duration::from_millis(1);
@@ -105,7 +102,8 @@ impl Ledger {
 
 /// The outages of all breaks, and what was lost.
 fn measure(traffic: Option<&Traffic>, breaks: u32, rest: Duration) -> Result<(Times, Times), Error> {
-    let (sender, receiver) = (socket("lan", "0.0.0.0:0")?, socket("far", TO)?);
+    let (sender, receiver) =
+        (inside("lan", || UdpSocket::bind("0.0.0.0:0"))?, inside("far", || UdpSocket::bind(TO))?);
     receiver.set_read_timeout(Some(Duration::from_millis(100)))?;
     let (ledger, over) = (Ledger::default(), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -177,17 +175,6 @@ fn receive(socket: &UdpSocket, ledger: &Ledger, over: &AtomicBool) {
             }
         });
     }
-}
-
-/// In the namespace of that name. A socket stays where it was made.
-fn socket(namespace: &str, address: &str) -> Result<UdpSocket, Error> {
-    let namespace = File::open(format!("/run/netns/{namespace}"))?;
-    let make = || -> std::io::Result<UdpSocket> {
-        setns(&namespace, CloneFlags::CLONE_NEWNET)?;
-        UdpSocket::bind(address)
-    };
-    let made = thread::scope(|scope| scope.spawn(make).join());
-    Ok(made.map_err(|_| "the thread panicked")??)
 }
 
 /// The far host takes packets by whichever uplink, and whatever their source.

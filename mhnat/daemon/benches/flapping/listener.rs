@@ -1,6 +1,5 @@
 //! When the kernel has last changed anything.
 
-use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,13 +7,12 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
     sockopt,
 };
 
-use crate::workload::Error;
+use crate::workload::{Error, inside};
 
 /// Hears what the kernel tells in a namespace.
 pub(crate) struct Listener {
@@ -29,22 +27,18 @@ const NFT_GROUPS: u32 = 1 << 6;
 
 impl Listener {
     pub(crate) fn new(namespace: &str) -> Result<Self, Error> {
-        let namespace = File::open(format!("/run/netns/{namespace}"))?;
         let open = |protocol, groups| -> nix::Result<OwnedFd> {
             let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_NONBLOCK, protocol)?;
             setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20))?;
             bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
             Ok(socket)
         };
-        let make = || -> nix::Result<Self> {
-            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+        inside(namespace, || -> nix::Result<Self> {
             Ok(Self {
                 route: open(SockProtocol::NetlinkRoute, ROUTE_GROUPS)?,
                 nft: open(SockProtocol::NetlinkNetFilter, NFT_GROUPS)?,
             })
-        };
-        let made = thread::scope(|scope| scope.spawn(make).join());
-        Ok(made.map_err(|_| "the thread panicked")??)
+        })
     }
 
     /// Takes what has come; whether anything has.

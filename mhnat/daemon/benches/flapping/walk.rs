@@ -1,17 +1,14 @@
 //! What the kernel needs to pass over the table of tracked connections once.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
 };
 
-use crate::workload::Error;
+use crate::workload::{Error, inside};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE` (linux/netfilter/nfnetlink_conntrack.h).
 const DELETE: u16 = 1 << 8 | 2;
@@ -30,9 +27,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn new(namespace: &str) -> Result<Self, Error> {
-        let namespace = File::open(format!("/run/netns/{namespace}"))?;
         let open = || -> nix::Result<OwnedFd> {
-            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
             let socket = socket(
                 AddressFamily::Netlink,
                 SockType::Raw,
@@ -42,7 +37,7 @@ impl Walk {
             bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
             Ok(socket)
         };
-        let socket = thread::scope(|scope| scope.spawn(open).join()).map_err(|_| "the thread panicked")??;
+        let socket = inside(namespace, open)?;
         let mut request = Vec::new();
         request.extend(36_u32.to_ne_bytes());
         request.extend(DELETE.to_ne_bytes());

@@ -121,19 +121,28 @@ pub(crate) fn median(mut times: Vec<f64>) -> Option<f64> {
     times.get(times.len() / 2).copied()
 }
 
+/// What is made in the network namespace of that name. A socket stays where it was made.
+pub(crate) fn inside<T: Send, E: Send + Into<Error>>(
+    namespace: &str,
+    make: impl FnOnce() -> Result<T, E> + Send,
+) -> Result<T, Error> {
+    let namespace = File::open(format!("/run/netns/{namespace}"))?;
+    let make = || {
+        let entered = setns(&namespace, CloneFlags::CLONE_NEWNET);
+        entered.map(|()| make())
+    };
+    let made = std::thread::scope(|scope| scope.spawn(make).join());
+    made.map_err(|_| "the thread panicked")??.map_err(Into::into)
+}
+
 /// Sends datagrams from any port of a network namespace.
 pub(crate) struct Sender(OwnedFd);
 
 impl Sender {
-    /// In the namespace of that name. A socket stays where it was made.
+    /// In the namespace of that name.
     pub(crate) fn new(namespace: &str) -> Result<Self, Error> {
-        let namespace = File::open(format!("/run/netns/{namespace}"))?;
-        let make = || {
-            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
-            socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Udp)
-        };
-        let made = std::thread::scope(|scope| scope.spawn(make).join());
-        Ok(Self(made.map_err(|_| "the thread panicked")??))
+        let make = || socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Udp);
+        inside(namespace, make).map(Self)
     }
 
     /// A datagram of 64 bytes. Its checksum is left out, as IPv4 allows (RFC 768).
