@@ -2,7 +2,7 @@
 //! linux/netfilter/nfnetlink.h).
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{AsyncSocket as _, Socket, SocketAddr, TokioSocket};
@@ -34,20 +34,18 @@ const DATAGRAM: usize = 32 << 10;
 /// transaction waits with it (`nft_rcv_nl_event()` in net/netfilter/nf_tables_api.c).
 static KEPT: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
 
-fn kept() -> MutexGuard<'static, Vec<Socket>> {
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Gives a socket back of which every answer was read.
-pub(crate) fn keep(socket: Socket) {
+/// Works with a socket for requests to netfilter. One with which anything has failed is not used again: an answer may be
+/// left in it.
+pub(crate) fn netfilter<T>(work: impl FnOnce(&Socket) -> io::Result<T>) -> io::Result<T> {
+    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = kept().pop();
+    let socket = known.map_or_else(open, Ok)?;
+    let outcome = work(&socket)?;
     kept().push(socket);
+    Ok(outcome)
 }
 
-/// A socket for requests to netfilter, to be given to [`keep`] when all went well.
-pub(crate) fn netfilter() -> io::Result<Socket> {
-    if let Some(socket) = kept().pop() {
-        return Ok(socket);
-    }
+fn open() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;

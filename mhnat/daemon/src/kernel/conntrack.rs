@@ -39,8 +39,8 @@ pub(super) fn find(tuple: Tuple, protocol: Protocol) -> Result<Option<Entry>, Ke
         Family::V6 => FAMILIES.2,
     };
     let mut found = None;
-    let outcome = netfilter()
-        .and_then(|socket| ask(&socket, GET, 0, family, &key, &mut |_, body| found = Some(entry(body))));
+    let outcome =
+        netfilter(|socket| ask(socket, GET, 0, family, &key, &mut |_, body| found = Some(entry(body))));
     match (outcome, found) {
         (Ok(()), Some(Some(entry))) => Ok(Some(entry)),
         (Ok(()), _) => Err(malformed()),

@@ -12,8 +12,7 @@ pub(crate) type Marked = BTreeMap<u32, u64>;
 /// Counts the connections that have any bit of `mask` in their mark.
 pub(crate) fn flows(mask: u32) -> Result<Marked, KernelError> {
     let mut found = Marked::new();
-    netfilter()
-        .and_then(|socket| conntrack::dump(&socket, &[], &mut |_, body| count(body, mask, &mut found)))
+    netfilter(|socket| conntrack::dump(socket, &[], &mut |_, body| count(body, mask, &mut found)))
         .map_err(denied("list the tracked connections"))?;
     Ok(found)
 }

@@ -16,7 +16,7 @@ use nix::sys::socket::MsgFlags;
 use super::conntrack::{self, CTA_MARK, CTA_TUPLE_ORIG, entry};
 use super::{KernelError, denied, injected};
 use crate::netlink::{
-    ACK, DUMP, HEADER, NESTED, ask, attributes, keep, messages, netfilter, outcome, push, request,
+    ACK, DUMP, HEADER, NESTED, ask, attributes, messages, netfilter, outcome, push, request,
 };
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
@@ -56,7 +56,9 @@ pub(super) fn forget(sweeps: &[&Sweep]) -> Result<Forgotten, KernelError> {
     let what = "forget the connections of an uplink";
     injected(what)?;
     let search = Search::new(sweeps);
-    one_by_one(&search).map(|places| search.named(&places)).map_err(denied(what))
+    netfilter(|listing| netfilter(|deleting| one_by_one(&search, listing, deleting)))
+        .map(|places| search.named(&places))
+        .map_err(denied(what))
 }
 
 /// How many connections the sweep would take.
@@ -64,14 +66,14 @@ pub(super) fn count(sweep: &Sweep) -> Result<Forgotten, KernelError> {
     let sweeps = [sweep];
     let search = Search::new(&sweeps);
     let mut places = Places::new();
-    let counting = |socket: Socket| {
-        conntrack::dump(&socket, &search.filter(), &mut |_, body| {
+    let counting = |socket: &Socket| {
+        conntrack::dump(socket, &search.filter(), &mut |_, body| {
             if let Some(place) = search.place(body) {
                 *places.entry(place).or_default() += 1;
             }
         })
     };
-    netfilter().and_then(counting).map_err(denied("count the connections of a lost uplink"))?;
+    netfilter(counting).map_err(denied("count the connections of a lost uplink"))?;
     Ok(search.named(&places))
 }
 
@@ -137,7 +139,7 @@ pub(super) fn forget_most(
     bulks.retain(|it| asked.insert((it.mark, it.mask, it.family, it.redirected)));
     let what = "forget the connections of an uplink at once";
     injected(what)?;
-    let places = at_once(&bulks).map_err(denied(what))?;
+    let places = netfilter(|socket| at_once(socket, &bulks)).map_err(denied(what))?;
     Ok(places.map(|it| Search::new(&[sweep]).named(&it)))
 }
 
@@ -152,9 +154,8 @@ fn entries() -> Option<u64> {
 }
 
 /// How many fewer there are after each; nothing where the kernel cannot do so.
-fn at_once(bulks: &[Bulk]) -> io::Result<Option<Places>> {
-    let socket = netfilter()?;
-    if !heeds_status(&socket)? {
+fn at_once(socket: &Socket, bulks: &[Bulk]) -> io::Result<Option<Places>> {
+    if !heeds_status(socket)? {
         return Ok(None);
     }
     let mut places = Places::new();
@@ -180,7 +181,6 @@ fn at_once(bulks: &[Bulk]) -> io::Result<Option<Places>> {
         let fewer = before.zip(entries()).map(|(before, after)| before.saturating_sub(after));
         places.insert(bulk.place, fewer.unwrap_or_default());
     }
-    keep(socket);
     Ok(Some(places))
 }
 
@@ -195,34 +195,30 @@ fn heeds_status(socket: &Socket) -> io::Result<bool> {
     }
 }
 
-fn one_by_one(search: &Search<'_>) -> io::Result<Places> {
-    let (listing, socket) = (netfilter()?, netfilter()?);
-    socket.set_cap_ack(true)?;
-    let mut deletions = Deletions { socket, requests: Vec::new(), places: Places::new(), outcome: Ok(()) };
+fn one_by_one(search: &Search<'_>, listing: &Socket, deleting: &Socket) -> io::Result<Places> {
+    deleting.set_cap_ack(true)?;
+    let mut deletions =
+        Deletions { socket: deleting, requests: Vec::new(), places: Places::new(), outcome: Ok(()) };
     // They go while the rest is listed: nobody needs room for all of them.
-    conntrack::dump(&listing, &search.filter(), &mut |family, body| {
+    conntrack::dump(listing, &search.filter(), &mut |family, body| {
         if let Some(place) = search.place(body) {
             deletions.add(place, deletion(family, body));
         }
     })?;
     deletions.send();
-    let Deletions { socket, places, outcome, .. } = deletions;
-    outcome?;
-    keep(listing);
-    keep(socket);
-    Ok(places)
+    deletions.outcome.map(|()| deletions.places)
 }
 
 /// Requests on their way, of which the kernel only tells what it refuses.
-struct Deletions {
-    socket: Socket,
+struct Deletions<'a> {
+    socket: &'a Socket,
     requests: Vec<u8>,
     /// How many were not refused.
     places: Places,
     outcome: io::Result<()>,
 }
 
-impl Deletions {
+impl Deletions<'_> {
     fn add(&mut self, place: usize, mut request: Vec<u8>) {
         // The answer carries the sequence number of its request.
         if let (Some(sequence), Ok(place)) = (request.get_mut(SEQUENCE), u32::try_from(place)) {

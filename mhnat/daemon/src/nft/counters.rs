@@ -6,6 +6,7 @@ use std::io;
 use mhnat_core::desired::counters;
 use mhnat_core::family::Family;
 use mhnat_core::name::IfName;
+use netlink_sys::Socket;
 
 use super::tables::{NAME, NFPROTO_INET, SUBSYSTEM};
 use crate::netlink::{DUMP, ask, attribute, attributes, netfilter, push};
@@ -26,13 +27,16 @@ const NFTA_COUNTER_PACKETS: u16 = 2;
 pub(crate) type Leaked = BTreeMap<(IfName, Family), u64>;
 
 pub(super) fn leaked() -> io::Result<Leaked> {
-    let socket = netfilter()?;
+    netfilter(read)
+}
+
+fn read(socket: &Socket) -> io::Result<Leaked> {
     let mut found = Leaked::new();
     for family in Family::ALL {
         let mut request = Vec::new();
         push(&mut request, NFTA_LIST_TABLE, &[NAME.as_bytes(), &[0]].concat());
         push(&mut request, NFTA_LIST_SET, &[counters(family).as_bytes(), &[0]].concat());
-        let outcome = ask(&socket, GET_ELEMENTS, DUMP, NFPROTO_INET, &request, &mut |_, message| {
+        let outcome = ask(socket, GET_ELEMENTS, DUMP, NFPROTO_INET, &request, &mut |_, message| {
             let list = attribute(message, NFTA_LIST_ELEMENTS).unwrap_or_default();
             for (interface, packets) in attributes(list).filter_map(|(_, it)| element(it)) {
                 found.insert((interface, family), packets);

@@ -9,7 +9,7 @@ use std::io;
 use mhnat_core::nft::{Inventories, Inventory, Table};
 use netlink_sys::Socket;
 
-use crate::netlink::{BODY, DUMP, ask, attribute, keep, kind_of, malformed, netfilter, number, push};
+use crate::netlink::{BODY, DUMP, ask, attribute, kind_of, malformed, netfilter, number, push};
 
 /// `NFNL_SUBSYS_NFTABLES`, in the upper byte of a message type.
 pub(super) const SUBSYSTEM: u16 = 10 << 8;
@@ -37,15 +37,18 @@ const ATTEMPTS: u32 = 100;
 
 /// Whether this process may ask at all.
 pub(super) fn probe() -> io::Result<()> {
-    generation(&netfilter()?).map(drop)
+    current_generation().map(drop)
 }
 
 /// What stands in our tables that exist, all at one moment, and the generation of that moment.
 pub(super) fn inventories() -> io::Result<(Inventories, u32)> {
-    let socket = netfilter()?;
+    netfilter(undisturbed)
+}
+
+fn undisturbed(socket: &Socket) -> io::Result<(Inventories, u32)> {
     for _ in 0..ATTEMPTS {
-        let before = generation(&socket)?;
-        let found = match read_all(&socket) {
+        let before = generation(socket)?;
+        let found = match read_all(socket) {
             Ok(found) => found,
             // The dump was disturbed, or the table went away between two of them.
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::NotFound) => {
@@ -54,8 +57,7 @@ pub(super) fn inventories() -> io::Result<(Inventories, u32)> {
             Err(error) => return Err(error),
         };
         // Every transaction of anybody raises the number.
-        if generation(&socket)? == before {
-            keep(socket);
+        if generation(socket)? == before {
             return Ok((found, before));
         }
     }
@@ -64,10 +66,7 @@ pub(super) fn inventories() -> io::Result<(Inventories, u32)> {
 
 /// The number that every transaction of anybody raises by one.
 pub(super) fn current_generation() -> io::Result<u32> {
-    let socket = netfilter()?;
-    let found = generation(&socket)?;
-    keep(socket);
-    Ok(found)
+    netfilter(generation)
 }
 
 /// Whether an event tells of a table of ours.
