@@ -287,6 +287,17 @@ impl Scenario {
         self.steps.iter().any(|step| matches!(step.action, Action::Stream { .. }))
     }
 
+    /// How long a variant waits for what it must break: that does not come, so each of these steps takes its whole time.
+    pub fn patience(&self, variant: &Variant) -> Duration {
+        let broken = self.steps.iter().filter(|step| variant.breaks.contains(&step.name));
+        let limits = broken.filter_map(|step| match step.action {
+            Action::Wait(limit) => Some(limit),
+            Action::Run { until, .. } => until,
+            _ => step.within,
+        });
+        limits.sum()
+    }
+
     /// Whether chance has a say in it.
     pub fn is_random(&self) -> bool {
         let relayed = self.topology.links.iter().filter_map(|link| link.relayed.as_ref());

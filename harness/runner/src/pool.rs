@@ -12,20 +12,28 @@
 //! Tests that measure times come first, each with a processor to itself, and no lab is taken away meanwhile: a change of a
 //! link waits for the RTNL lock, and so does whatever the subject does about it.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use harness_model::event::{Event, Outcome, TestId};
 use tokio::{
-    sync::{mpsc::UnboundedSender, watch},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch,
+    },
     task::JoinSet,
 };
 
 use crate::{discover::Selected, job::Job, machine};
 
+mod load;
 mod process;
 mod processors;
+mod shared;
 
-use process::{Conducted, Worker, conduct, reap};
+pub use shared::Shared;
+
+use load::{Load, Resting};
+use process::{Conducted, conduct};
 use processors::Processors;
 
 /// One test that is to be run, or to be skipped.
@@ -100,8 +108,8 @@ pub enum Notice {
     Over(Vec<Event>),
 }
 
-/// Tests on a processor at a time: while one waits for an answer, the other builds its lab.
-const SHARE: usize = 2;
+/// Tests on a processor at a time: while some wait, others build their labs.
+const SHARE: usize = 4;
 
 /// How many tests at a time, and how long each may take.
 #[derive(Debug, Clone, Copy)]
@@ -145,13 +153,31 @@ impl Pool {
     /// Runs tests until all are over, or until `stop` tells that the user has had enough: then tests that are
     /// running are ended without a word, and the others do not begin.
     pub async fn run(
-        mut self,
-        tasks: Vec<Task>,
+        self,
+        mut tasks: Vec<Task>,
         tell: UnboundedSender<Notice>,
         stop: impl Future<Output = ()>,
     ) {
-        let (measuring, others): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(Task::measures_time);
-        let mut queue = measuring.into_iter().chain(others).peekable();
+        tasks.sort_by_key(|task| turn(&task.selected));
+        let (give, given) = unbounded_channel();
+        for task in tasks {
+            // It is received below.
+            let _ = give.send(task);
+        }
+        drop(give);
+        self.serve(given, tell, stop).await;
+    }
+
+    /// Runs tests as they are given, in that order, until nobody can give any more and all are over. `stop` as in
+    /// [`Pool::run`].
+    async fn serve(
+        mut self,
+        mut given: UnboundedReceiver<Task>,
+        tell: UnboundedSender<Notice>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut queue: VecDeque<Task> = VecDeque::new();
+        let mut more = true;
         let mut load = Load::default();
         let mut running: JoinSet<(Arc<Task>, usize, Conducted)> = JoinSet::new();
         let mut resting = Resting::default();
@@ -163,9 +189,15 @@ impl Pool {
         };
         tokio::pin!(stop);
         loop {
+            while let Ok(task) = given.try_recv() {
+                queue.push_back(task);
+            }
             while !*stopped.borrow() {
                 let jobs = self.limits.jobs.get();
-                let Some(task) = queue.next_if(|task| load.admits(task, jobs, &resting)) else { break };
+                if !queue.front().is_some_and(|task| load.admits(task, jobs, &resting)) {
+                    break;
+                }
+                let Some(task) = queue.pop_front() else { break };
                 if let Some(reason) = self.reason_to_skip(&task) {
                     notify(Notice::Over(task.skipped(&reason)));
                     continue;
@@ -177,10 +209,12 @@ impl Pool {
                 let (begun, timeout, stopped) = (task.started(), self.limits.timeout, stopped.clone());
                 running.spawn(async move { (task, processor, conduct(&job, begun, timeout, stopped).await) });
             }
+            if running.is_empty() && (*stopped.borrow() || !more && queue.is_empty()) {
+                break;
+            }
             tokio::select! {
-                over = running.join_next() => match over {
-                    None => break,
-                    Some(Ok((task, processor, conducted))) => {
+                Some(over) = running.join_next() => match over {
+                    Ok((task, processor, conducted)) => {
                         self.processors.give_back(processor, task.weight());
                         load.ends(&task);
                         resting.extend(conducted.namespaces(), conducted.remains);
@@ -191,7 +225,11 @@ impl Pool {
                             notify(Notice::Over(self.unless_no_lab_can_be_made(&task, events)));
                         }
                     }
-                    Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+                },
+                task = given.recv(), if more => match task {
+                    Some(task) => queue.push_back(task),
+                    None => more = false,
                 },
                 () = &mut stop, if !*stopped.borrow() => {
                     stopping.send_replace(true);
@@ -222,83 +260,14 @@ impl Pool {
     }
 }
 
-/// What runs.
-#[derive(Default)]
-struct Load {
-    /// The weight of all tests that run.
-    weight: usize,
-    /// How many of them measure times.
-    measuring: usize,
-}
-
-impl Load {
-    /// Whether there is room for one more. One that measures times waits until labs are gone that have to go.
-    fn admits(&self, task: &Task, jobs: usize, resting: &Resting) -> bool {
-        let fits = self.weight == 0 || self.weight + task.weight() <= jobs;
-        fits && !(task.measures_time() && resting.are_many())
-    }
-
-    fn begins(&mut self, task: &Task) {
-        self.weight += task.weight();
-        self.measuring += usize::from(task.measures_time());
-    }
-
-    fn ends(&mut self, task: &Task) {
-        self.weight -= task.weight();
-        self.measuring -= usize::from(task.measures_time());
-    }
-}
-
-/// Workers that have given their verdict and whose labs still stand.
-#[derive(Default)]
-struct Resting {
-    workers: Vec<Worker>,
-    namespaces: usize,
-}
-
-impl Resting {
-    /// Workers at a time: each has three pipes with us.
-    const WORKERS: usize = 32;
-    /// Network namespaces at a time: each takes some hundred KiB of the kernel's memory.
-    const NAMESPACES: usize = 256;
-
-    fn extend(&mut self, namespaces: usize, worker: Option<Worker>) {
-        self.workers.extend(worker);
-        self.namespaces += namespaces;
-    }
-
-    /// Whether it is time for them to go.
-    fn are_many(&self) -> bool {
-        self.workers.len() >= Self::WORKERS || self.namespaces >= Self::NAMESPACES
-    }
-
-    fn release(&mut self, leaving: &mut JoinSet<()>) {
-        for worker in self.workers.drain(..) {
-            leaving.spawn(reap(worker));
-        }
-        self.namespaces = 0;
-    }
+/// Whose turn it is, the least first: tests that measure times, then those that wait longest, so that none of them is still
+/// waiting when all others are over.
+pub fn turn(selected: &Selected) -> impl Ord + use<> {
+    let scenario = &selected.loaded.scenario;
+    (!scenario.measures_time(), Reverse(scenario.patience(selected.variant())))
 }
 
 fn ended_before_its_lab(events: &[Event]) -> bool {
     let error = |event: &Event| matches!(event, Event::TestFinished { outcome: Outcome::Error { .. }, .. });
     events.iter().any(error) && !events.iter().any(|event| matches!(event, Event::LabBuilt { .. }))
-}
-
-/// Runs one test from a thread that waits for it, and returns its events when no process of it is left.
-///
-/// # Errors
-/// If no runtime can be made, which takes a file descriptor or two.
-pub fn run_one(task: Task, timeout: Duration) -> std::io::Result<Vec<Event>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let pool = Pool::new(Limits { jobs: NonZeroUsize::MIN, timeout });
-    runtime.block_on(pool.run(vec![task], tell, std::future::pending()));
-    let mut events = Vec::new();
-    while let Ok(notice) = told.try_recv() {
-        if let Notice::Over(over) = notice {
-            events.extend(over);
-        }
-    }
-    Ok(events)
 }

@@ -19,8 +19,12 @@ const KILLS: u32 = 20;
 /// How long the kernel may take to tear a lab down.
 const TEARDOWN: Duration = Duration::from_secs(20);
 
-/// The folder of scenarios that are run and killed: one is enough, since every moment of a run is in it.
+/// The folder of scenarios that are run and killed, and the tests in it: some are enough, since every moment of a run is in them.
 const FOLDER: &str = "seeds";
+/// For `mhlab run`.
+const FILTER: &str = "variant(mhnat)";
+/// For the test program.
+const TESTS: &str = "seeds/fix-fan-out";
 
 fn scenarios() -> PathBuf {
     let manifest = env::var_os("CARGO_MANIFEST_DIR")
@@ -30,7 +34,7 @@ fn scenarios() -> PathBuf {
 
 fn mhlab() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mhlab"));
-    command.args(["run", "--jobs", "4"]).arg(scenarios());
+    command.args(["run", "--jobs", "4", "--filter", FILTER]).arg(scenarios());
     silent(&mut command);
     command
 }
@@ -49,7 +53,7 @@ fn test_program() -> Option<Command> {
         .max_by_key(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())?;
     let mut command = Command::new("sh");
     // Without the last command the shell would become the program instead of waiting for it.
-    command.args(["-c", "\"$0\" \"$1\"; true"]).arg(newest).arg(FOLDER).env("CARGO", "cargo");
+    command.args(["-c", "\"$0\" \"$1\"; true"]).arg(newest).arg(TESTS).env("CARGO", "cargo");
     silent(&mut command);
     Some(command)
 }

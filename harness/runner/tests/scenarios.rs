@@ -9,14 +9,14 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
-    sync::{PoisonError, RwLock},
+    sync::Arc,
 };
 
 use harness::{
     discover::{self, Selected},
     lifeline,
     machine::{self, MHNAT_VARIABLE, Offer},
-    pool::{self, Limits, Task},
+    pool::{self, Limits, Shared, Task},
     worker,
 };
 use harness_model::{event::Outcome, scenario::Requirement};
@@ -26,9 +26,16 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() -> ExitCode {
     worker::main_if_worker();
     lifeline::end_with_cargo();
-    let arguments = Arguments::from_args();
-    match trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+    let mut arguments = Arguments::from_args();
+    match shared().and_then(|pool| Ok((trials(&pool)?, pool))) {
+        Ok((trials, pool)) => {
+            arguments.test_threads.get_or_insert(Limits::default_jobs().get());
+            let conclusion = libtest_mimic::run(&arguments, trials);
+            if let Some(pool) = Arc::into_inner(pool) {
+                pool.end();
+            }
+            conclusion.exit_code()
+        }
         Err(text) => {
             // There is nobody to tell that this failed.
             let _ = writeln!(io::stderr(), "{text}");
@@ -37,17 +44,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn trials() -> Result<Vec<Trial>, String> {
+/// One pool for all tests: it knows which of them may run at the same time.
+fn shared() -> Result<Arc<Shared>, String> {
+    let limits = Limits { jobs: Limits::default_jobs(), timeout: Limits::DEFAULT_TIMEOUT };
+    Shared::start(limits).map(Arc::new).map_err(|error| format!("error: no test can begin: {error}"))
+}
+
+fn trials(pool: &Arc<Shared>) -> Result<Vec<Trial>, String> {
     let scenarios = discover::discover(&[directory()]).map_err(|broken| broken.render(false))?;
     let mhnat = env::var_os(MHNAT_VARIABLE).map(PathBuf::from);
     let mut offer = Offer::new(mhnat.as_deref()).map_err(|error| format!("error: {error}"))?;
     let strict = env::var_os("MHLAB_STRICT").is_some_and(|value| !value.is_empty() && value != "0");
     // Only without root's powers is there reason to doubt that a lab can be made.
     let no_lab = if machine::is_admin() { None } else { machine::sandbox_problem() };
-    Ok(discover::tests(&scenarios)
-        .into_iter()
-        .map(|selected| trial(selected, &mut offer, no_lab.as_ref(), strict))
-        .collect())
+    let mut tests = discover::tests(&scenarios);
+    tests.sort_by_key(pool::turn);
+    Ok(tests.into_iter().map(|selected| trial(selected, &mut offer, no_lab.as_ref(), strict, pool)).collect())
 }
 
 /// Where the scenarios are: as the environment says, or beside the sources of this test. Those may have moved
@@ -64,7 +76,13 @@ fn directory() -> PathBuf {
     }
 }
 
-fn trial(selected: Selected, offer: &mut Offer, no_lab: Option<&String>, strict: bool) -> Trial {
+fn trial(
+    selected: Selected,
+    offer: &mut Offer,
+    no_lab: Option<&String>,
+    strict: bool,
+    pool: &Arc<Shared>,
+) -> Trial {
     let name = format!("{}::{}", selected.loaded.id, selected.variant().name);
     let requirements = selected.loaded.scenario.requirements(selected.variant());
     let skip = no_lab.cloned().or_else(|| offer.missing(&requirements));
@@ -75,18 +93,12 @@ fn trial(selected: Selected, offer: &mut Offer, no_lab: Option<&String>, strict:
     let shown = skip.as_deref().filter(|_| env::var_os("NEXTEST").is_none());
     let kind = shown.and_then(|reason| reason.split(" (hint").next()).unwrap_or_default().to_owned();
     let task = Task { selected, skip, mhnat, without_rule: None, seed: None };
-    Trial::test(name, move || run(task)).with_kind(kind).with_ignored_flag(ignored)
+    let pool = Arc::clone(pool);
+    Trial::test(name, move || run(task, &pool)).with_kind(kind).with_ignored_flag(ignored)
 }
 
-/// Held for writing by a test that measures times: others would prolong them.
-static PEACE: RwLock<()> = RwLock::new(());
-
-fn run(task: Task) -> Result<(), Failed> {
-    let measures = task.selected.loaded.scenario.measures_time();
-    // A test that panicked has let go of it all the same.
-    let _alone = measures.then(|| PEACE.write().unwrap_or_else(PoisonError::into_inner));
-    let _among_others = (!measures).then(|| PEACE.read().unwrap_or_else(PoisonError::into_inner));
-    let events = pool::run_one(task, Limits::DEFAULT_TIMEOUT)?;
+fn run(task: Task, pool: &Shared) -> Result<(), Failed> {
+    let events = pool.run(task);
     let mut recorder = Recorder::default();
     for event in &events {
         if let Some(test) = recorder.event(event) {

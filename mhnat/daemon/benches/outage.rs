@@ -54,13 +54,13 @@ fn main() -> Result<(), Error> {
         let (mut outages, mut losses) = measure(traffic.as_ref(), breaks, rest)?;
         daemon.end()?;
         println!(
-            "{:<10} {connections:>11} {breaks:>6} | {:>14.1} {:>7.1} {:>7.1} | {:>20.0} {:>6.0}",
+            "{:<10} {connections:>11} {breaks:>6} | {:>14} {:>7} {:>7} | {:>20} {:>6}",
             who.name(),
-            outages.share(0.5),
-            outages.share(0.99),
-            outages.share(1.0),
-            losses.share(0.5),
-            losses.share(1.0),
+            outages.share(0.5, 1),
+            outages.share(0.99, 1),
+            outages.share(1.0, 1),
+            losses.share(0.5, 0),
+            losses.share(1.0, 0),
         );
     }
     Ok(())

@@ -49,6 +49,19 @@ step = [
     assert!(matches!(counted.pattern.place, Place::Link(_)));
 }
 
+#[test]
+fn a_control_waits_for_what_does_not_come() {
+    let scenario = with(
+        r#"
+step = [
+  { name = "ask", request = { from = "a", to = "b:7" }, within = "2s" },
+  { name = "more", request = { from = "a", to = "b:7" }, within = "4s" },
+]"#,
+    );
+    let patience: Vec<_> = scenario.variants.iter().map(|variant| scenario.patience(variant)).collect();
+    assert_eq!(patience, [Duration::ZERO, Duration::from_secs(2)]);
+}
+
 #[rstest]
 #[case::ipv4_first("to = \"b:7\"", "10.0.0.2")]
 #[case::family("to = \"b:7\", family = \"ipv6\"", "fd00::2")]

@@ -79,7 +79,7 @@ pub(super) struct Run {
     #[command(flatten)]
     pub(super) selection: Selection,
 
-    /// Tests at a time [default: two a processor]
+    /// Tests at a time [default: four a processor]
     #[arg(short, long, value_name = "N", value_parser = jobs)]
     pub(super) jobs: Option<NonZeroUsize>,
 

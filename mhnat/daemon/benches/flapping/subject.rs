@@ -20,8 +20,8 @@ const TOO_LONG: Duration = Duration::from_secs(20);
 pub(crate) struct Times(pub(crate) Vec<f64>);
 
 impl Times {
-    /// The time that this share of them does not exceed; NaN if there are none.
-    pub(crate) fn share(&mut self, share: f64) -> f64 {
+    /// The time that this share of them does not exceed, to so many decimals; a dash if there are none.
+    pub(crate) fn share(&mut self, share: f64, decimals: usize) -> String {
         self.0.sort_by(f64::total_cmp);
         #[expect(
             clippy::cast_precision_loss,
@@ -30,7 +30,7 @@ impl Times {
             reason = "a few thousand"
         )]
         let at = (self.0.len().saturating_sub(1) as f64 * share).round() as usize;
-        self.0.get(at).copied().unwrap_or(f64::NAN)
+        self.0.get(at).map_or_else(|| "-".to_owned(), |time| format!("{time:.decimals$}"))
     }
 }
 

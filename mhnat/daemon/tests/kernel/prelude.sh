@@ -24,14 +24,12 @@ fail() {
 # All that mhnat may change. The number of tracked connections is not among it.
 snapshot() {
 	nft list ruleset
-	ip -4 rule
-	ip -6 rule
-	ip -4 route show table all
-	ip -6 route show table all
+	printf 'rule show\nroute show table all\n' | ip -4 -batch -
+	printf 'rule show\nroute show table all\n' | ip -6 -batch -
 	# Without the index, which a device that is made again has anew, and without what follows a carrier some time later.
 	ip -o link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/ state [A-Z]*//'
 	ip -o address | sed 's/^[0-9]*: //'
-	sysctl -a 2>/dev/null | grep '^net\.' | grep -v nf_conntrack_count
+	grep -rs '' /proc/sys/net | grep -v nf_conntrack_count
 }
 
 # Link-local addresses settle by themselves in the background; nothing is compared before they have.
