@@ -18,7 +18,10 @@ line replace
 tell READY=1
 was=1
 while :; do
-	now=$(ip link show ppp0 | grep -c LOWER_UP || :)
+	case $(ip -o link show ppp0) in
+	*LOWER_UP*) now=1 ;;
+	*) now=0 ;;
+	esac
 	if [ "$now" != "$was" ]; then
 		if [ "$now" = 1 ]; then line replace; else line del; fi
 		conntrack -F 2>/dev/null

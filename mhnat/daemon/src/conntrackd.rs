@@ -21,7 +21,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::failure::{Exit, Failure};
 use crate::nft::in_path;
@@ -69,6 +69,16 @@ struct Running {
     /// That of the link when it was started.
     index: u32,
     since: Instant,
+    /// It has been asked to end, and is killed then.
+    ending: Option<Instant>,
+}
+
+impl Running {
+    fn ask_to_end(&self) {
+        if let Some(id) = self.child.id().and_then(|it| i32::try_from(it).ok()) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+    }
 }
 
 /// What a look at it has led to.
@@ -116,27 +126,26 @@ impl Conntrackd {
         }
     }
 
-    /// Starts, stops or starts it anew, if that is due.
-    pub(crate) async fn tend(&mut self) -> Result<Tended, Failure> {
+    /// Starts it or asks it to end, if that is due. It ends in its own time, and another one begins behind it.
+    pub(crate) fn tend(&mut self) -> Result<Tended, Failure> {
         let index = self.wanted.as_ref().and_then(|it| if_nametoindex(it.interface.as_str()).ok());
-        let right = |it: &Running| Some(&it.with) == self.wanted.as_ref() && Some(it.index) == index;
-        let mut tended = Tended::Same;
-        match &self.running {
-            Some(running) if right(running) => return Ok(tended),
-            Some(_) => {
-                self.stop().await;
-                tended = Tended::Stopped;
+        if let Some(running) = &mut self.running {
+            let right = Some(&running.with) == self.wanted.as_ref() && Some(running.index) == index;
+            if right || running.ending.is_some() {
+                return Ok(Tended::Same);
             }
-            None => {}
+            running.ask_to_end();
+            running.ending = Some(Instant::now() + PATIENCE);
+            return Ok(Tended::Stopped);
         }
-        let (Some(with), Some(index)) = (self.wanted.clone(), index) else { return Ok(tended) };
+        let (Some(with), Some(index)) = (self.wanted.clone(), index) else { return Ok(Tended::Same) };
         if self.due.is_some_and(|due| Instant::now() < due) {
-            return Ok(tended);
+            return Ok(Tended::Same);
         }
         self.due = None;
         match self.start(&with) {
             Ok(child) => {
-                self.running = Some(Running { child, with, index, since: Instant::now() });
+                self.running = Some(Running { child, with, index, since: Instant::now(), ending: None });
                 Ok(Tended::Started)
             }
             Err(error) => {
@@ -146,9 +155,17 @@ impl Conntrackd {
         }
     }
 
-    /// Waits until it has ended, and gives how; or until it may be started again.
+    /// Waits until it has ended, and gives how if it was not asked to; or until it may be started again.
     pub(crate) async fn happened(&mut self) -> Option<String> {
         match (&mut self.running, self.due) {
+            (Some(Running { child, ending: Some(ending), .. }), _) => {
+                if timeout_at(*ending, child.wait()).await.is_err() {
+                    let _ = child.kill().await;
+                }
+                self.running = None;
+                self.tidy();
+                None
+            }
             (Some(Running { child, since, .. }), _) => {
                 let status = child.wait().await;
                 if since.elapsed() >= STEADY {
@@ -167,16 +184,18 @@ impl Conntrackd {
         }
     }
 
-    /// Ends it. What it has told the kernel stays.
+    /// Ends it, and returns when it has ended. What it has told the kernel stays.
     pub(crate) async fn stop(&mut self) {
         let Some(mut running) = self.running.take() else { return };
-        let id = running.child.id().and_then(|it| i32::try_from(it).ok());
-        if let Some(id) = id {
-            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
-        }
+        running.ask_to_end();
         if timeout(PATIENCE, running.child.wait()).await.is_err() {
             let _ = running.child.kill().await;
         }
+        self.tidy();
+    }
+
+    /// Removes what it needed.
+    fn tidy(&self) {
         for file in ["conf.new", "conf", "lock", "ctl"] {
             let _ = fs::remove_file(self.path(file));
         }

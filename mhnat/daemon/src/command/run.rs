@@ -90,7 +90,7 @@ pub(super) async fn run(options: &Options<'_>, terminal: &mut Terminal) -> Resul
         due: None,
     };
     service.due = turn.again.map(|it| Instant::now() + it);
-    service.tend().await;
+    service.tend();
     let outcome = service.serve(&mut watch, &mut prober).await;
     notify.stopping();
     conntrackd.stop().await;

@@ -74,7 +74,14 @@ soon 'grep -q "Port 4000" /run/mhnat/conntrackd.conf 2>/dev/null && answers' "th
 [ "$(child)" != "$third" ] || fail "the old one runs"
 [ "$(times "connections are not shared any more")" -le 2 ] || fail "$(cat /run/log)"
 config >/run/mine.toml
+# One that does not end when it is asked to holds up nobody else.
+stubborn=$(child)
+kill -STOP $stubborn
 kill -HUP $daemon
+soon '[ "$(times "read /run/mine.toml again")" = 3 ]' "the file is not read"
+ip rule del priority 15900
+soon 'ip rule | grep -q "^15900:"' "the rule is not back"
+kill -0 $stubborn || fail "the rule had to wait until it was killed"
 soon '[ -z "$(child)" ]' "it is still there"
 [ -z "$(ls /run/mhnat | grep conntrackd)" ] || fail "left: $(ls /run/mhnat)"
 config 3780 >/run/mine.toml

@@ -117,7 +117,7 @@ impl Service<'_, '_, '_> {
             write(self.book, self.keeper.model(), &turn);
             tell(self.log, &turn, prober.news());
             self.due = turn.again.map(|it| Instant::now() + it);
-            self.tend().await;
+            self.tend();
             if unasked {
                 let now = Instant::now();
                 if strife.note(now) {
@@ -169,8 +169,8 @@ impl Service<'_, '_, '_> {
     }
 
     /// What shares connections runs behind the state that it needs.
-    pub(super) async fn tend(&mut self) {
-        match self.conntrackd.tend().await {
+    pub(super) fn tend(&mut self) {
+        match self.conntrackd.tend() {
             Ok(Tended::Same) => {}
             Ok(Tended::Stopped) => self.log.tell(Event::SharingEnds),
             Ok(Tended::Started) => {
