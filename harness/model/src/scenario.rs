@@ -287,6 +287,12 @@ impl Scenario {
         self.steps.iter().any(|step| matches!(step.action, Action::Stream { .. }))
     }
 
+    /// Whether a verdict on a variant depends on how soon something happens: it has to come in time, or by a process that may
+    /// be late.
+    pub fn is_timed(&self, variant: &Variant) -> bool {
+        self.measures_time() || variant.stays() || self.steps.iter().any(|step| step.within.is_some())
+    }
+
     /// How long a variant waits for what it must break: that does not come, so each of these steps takes its whole time.
     pub fn patience(&self, variant: &Variant) -> Duration {
         let broken = self.steps.iter().filter(|step| variant.breaks.contains(&step.name));

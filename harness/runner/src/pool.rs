@@ -9,8 +9,8 @@
 //! RTNL lock over waits for RCU meanwhile, once for all that it finds. One lab after another, this takes half of the time of
 //! those that are being built.
 //!
-//! Tests that measure times come first, each with a processor to itself, and no lab is taken away meanwhile: a change of a
-//! link waits for the RTNL lock, and so does whatever the subject does about it.
+//! Tests whose verdict depends on time come first, and no lab is taken away meanwhile: a change of a link waits for the RTNL
+//! lock, and so does whatever the subject does about it. Those that measure times have a processor to themselves.
 
 use std::{cmp::Reverse, collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -76,6 +76,11 @@ impl Task {
 
     fn measures_time(&self) -> bool {
         self.selected.loaded.scenario.measures_time()
+    }
+
+    /// Whether a lab that is taken away meanwhile could change the verdict.
+    fn is_timed(&self) -> bool {
+        self.selected.loaded.scenario.is_timed(self.selected.variant())
     }
 
     fn skipped(&self, reason: &str) -> Vec<Event> {
@@ -181,7 +186,6 @@ impl Pool {
         let mut load = Load::default();
         let mut running: JoinSet<(Arc<Task>, usize, Conducted)> = JoinSet::new();
         let mut resting = Resting::default();
-        let mut leaving: JoinSet<()> = JoinSet::new();
         let (stopping, stopped) = watch::channel(false);
         let notify = |notice| {
             // Nobody listens any more: then nobody misses it.
@@ -218,8 +222,8 @@ impl Pool {
                         self.processors.give_back(processor, task.weight());
                         load.ends(&task);
                         resting.extend(conducted.namespaces(), conducted.remains);
-                        if resting.are_many() && load.measuring == 0 {
-                            resting.release(&mut leaving);
+                        if resting.are_many() && load.lets_go() {
+                            resting.release();
                         }
                         if let Some(events) = conducted.events {
                             notify(Notice::Over(self.unless_no_lab_can_be_made(&task, events)));
@@ -234,12 +238,12 @@ impl Pool {
                 () = &mut stop, if !*stopped.borrow() => {
                     stopping.send_replace(true);
                 }
-                Some(_) = leaving.join_next() => {}
+                () = resting.left() => {}
             }
         }
         drop(tell);
-        resting.release(&mut leaving);
-        while leaving.join_next().await.is_some() {}
+        resting.release();
+        resting.all_left().await;
     }
 
     fn reason_to_skip(&self, task: &Task) -> Option<String> {
@@ -260,11 +264,11 @@ impl Pool {
     }
 }
 
-/// Whose turn it is, the least first: tests that measure times, then those that wait longest, so that none of them is still
-/// waiting when all others are over.
+/// Whose turn it is, the least first: tests that measure times, others whose verdict depends on time, and then the rest. Among
+/// equals those that wait longest, so that none of them is still waiting when all others are over.
 pub fn turn(selected: &Selected) -> impl Ord + use<> {
-    let scenario = &selected.loaded.scenario;
-    (!scenario.measures_time(), Reverse(scenario.patience(selected.variant())))
+    let (scenario, variant) = (&selected.loaded.scenario, selected.variant());
+    (!scenario.measures_time(), !scenario.is_timed(variant), Reverse(scenario.patience(variant)))
 }
 
 fn ended_before_its_lab(events: &[Event]) -> bool {

@@ -91,6 +91,11 @@ pub enum Fate {
         /// The comment of that rule.
         by: String,
     },
+    /// The kernel drops it, and forgets its connection: the next packet begins a new one.
+    Forgotten {
+        /// The device on which the connection was masqueraded. This packet would leave by another one.
+        masqueraded_on: String,
+    },
     /// Nothing of ours decides: table `main` does, and its content is not known.
     LeftToMain,
 }

@@ -1,5 +1,7 @@
 //! What runs, and what waits until it may go.
 
+use std::future::pending;
+
 use tokio::task::JoinSet;
 
 use super::{
@@ -12,25 +14,30 @@ use super::{
 pub(super) struct Load {
     /// The weight of all tests that run.
     weight: usize,
-    /// How many of them measure times.
-    pub(super) measuring: usize,
+    /// How many of them are timed.
+    timed: usize,
 }
 
 impl Load {
-    /// Whether there is room for one more. One that measures times waits until labs are gone that have to go.
+    /// Whether there is room for one more. One that is timed waits until labs are gone that have to go.
     pub(super) fn admits(&self, task: &Task, jobs: usize, resting: &Resting) -> bool {
         let fits = self.weight == 0 || self.weight + task.weight() <= jobs;
-        fits && !(task.measures_time() && resting.are_many())
+        fits && !(task.is_timed() && (resting.are_many() || resting.are_leaving()))
     }
 
     pub(super) fn begins(&mut self, task: &Task) {
         self.weight += task.weight();
-        self.measuring += usize::from(task.measures_time());
+        self.timed += usize::from(task.is_timed());
     }
 
     pub(super) fn ends(&mut self, task: &Task) {
         self.weight -= task.weight();
-        self.measuring -= usize::from(task.measures_time());
+        self.timed -= usize::from(task.is_timed());
+    }
+
+    /// Whether nobody minds that labs go.
+    pub(super) fn lets_go(&self) -> bool {
+        self.timed == 0
     }
 }
 
@@ -39,6 +46,7 @@ impl Load {
 pub(super) struct Resting {
     workers: Vec<Worker>,
     namespaces: usize,
+    leaving: JoinSet<()>,
 }
 
 impl Resting {
@@ -57,10 +65,27 @@ impl Resting {
         self.workers.len() >= Self::WORKERS || self.namespaces >= Self::NAMESPACES
     }
 
-    pub(super) fn release(&mut self, leaving: &mut JoinSet<()>) {
+    /// Whether some are on their way out.
+    fn are_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    pub(super) fn release(&mut self) {
         for worker in self.workers.drain(..) {
-            leaving.spawn(reap(worker));
+            self.leaving.spawn(reap(worker));
         }
         self.namespaces = 0;
+    }
+
+    /// Returns when one more has left; never, if none is on its way.
+    pub(super) async fn left(&mut self) {
+        if self.leaving.join_next().await.is_none() {
+            pending::<()>().await;
+        }
+    }
+
+    /// Returns when all have left that are on their way.
+    pub(super) async fn all_left(&mut self) {
+        while self.leaving.join_next().await.is_some() {}
     }
 }

@@ -90,6 +90,7 @@ fn line(outcome: &Outcome) -> String {
         Fate::Delivered => "here".to_owned(),
         Fate::Refused { by } => format!("refused: {by}"),
         Fate::Dropped { by } => format!("dropped: {by}"),
+        Fate::Forgotten { masqueraded_on } => format!("forgotten by {masqueraded_on}"),
         Fate::LeftToMain => "main".to_owned(),
     };
     format!(
@@ -238,6 +239,27 @@ fn an_entry_of_the_kernel_translates_as_it_says() {
     let back = Connection::Established { mark: 0x200, answer: true, entry: Some(entry) };
     let found = ask(BOTH, &question(Some("eth1"), Some("198.51.100.10:443"), "203.0.113.1:6000/tcp", back));
     assert_eq!(line(&found.outcomes[0]), "- lan0 254, 192.0.2.1:443 -> 10.0.0.2:5000, 0x0 0x200");
+}
+
+#[rstest]
+#[case::elsewhere(0x200, "forgotten by eth0, 10.0.0.2:5000 -> 192.0.2.80:443, 0x200 0x200")]
+#[case::there(0x100, "first eth0 10901, 10.1.0.2:5000 -> 192.0.2.80:443, 0x100 0x100")]
+fn what_was_masqueraded_on_one_device_does_not_leave_by_another(#[case] mark: u32, #[case] expected: &str) {
+    let tuple = |source: &str, destination: &str| Tuple {
+        source: source.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+    };
+    let entry = Entry {
+        original: tuple("10.0.0.2:5000", "192.0.2.80:443"),
+        reply: tuple("192.0.2.80:443", "10.1.0.2:5000"),
+        mark,
+        tcp: true,
+        answered: true,
+    };
+    let there = Connection::Established { mark, answer: false, entry: Some(entry) };
+    let asked = question(Some("lan0"), Some("10.0.0.2:5000"), "192.0.2.80:443/tcp", there);
+    let found = ask(&format!("pinning = true\n{BOTH}"), &asked);
+    assert_eq!(line(&found.outcomes[0]), expected, "{}", found.text(true));
 }
 
 #[test]

@@ -54,6 +54,13 @@ fn describe(out: &mut String, outcome: &Outcome, all: bool) {
         Fate::Dropped { by } => {
             let _ = writeln!(out, "  dropped  by \"{by}\"");
         }
+        Fate::Forgotten { masqueraded_on } => {
+            let _ = writeln!(
+                out,
+                "  dropped  by connection tracking, which forgets what was masqueraded on {masqueraded_on}: the next packet \
+                 begins a new connection"
+            );
+        }
         Fate::LeftToMain => out.push_str("  left     to table main: mhnat has no say\n"),
     }
     let _ = writeln!(out, "  as       {} -> {}", outcome.source, outcome.destination);

@@ -24,7 +24,7 @@ use super::{Fate, Lookup, Outcome, Step};
 use crate::desired::Desired;
 use crate::family::Family;
 use crate::host::Host;
-use crate::model::Model;
+use crate::model::{Model, Source};
 use crate::nft::Chain;
 
 /// Where conntrack changes destinations, and where sources.
@@ -171,7 +171,11 @@ impl<'a> Walker<'a> {
                 Some(receives) => self.goes_round(receives, fate),
                 None => self.hook("postrouting").unwrap_or(fate),
             },
-            Fate::Delivered | Fate::Refused { .. } | Fate::Dropped { .. } | Fate::LeftToMain => fate,
+            Fate::Delivered
+            | Fate::Refused { .. }
+            | Fate::Dropped { .. }
+            | Fate::Forgotten { .. }
+            | Fate::LeftToMain => fate,
         }
     }
 
@@ -184,7 +188,9 @@ impl<'a> Walker<'a> {
         match &fate {
             Fate::Delivered => return self.hook("input").unwrap_or(fate),
             Fate::Leaves { device, .. } => self.packet.oif = Some(device.clone()),
-            Fate::Refused { .. } | Fate::Dropped { .. } | Fate::LeftToMain => return fate,
+            Fate::Refused { .. } | Fate::Dropped { .. } | Fate::Forgotten { .. } | Fate::LeftToMain => {
+                return fate;
+            }
         }
         self.hook("forward").or_else(|| self.hook("postrouting")).unwrap_or(fate)
     }
@@ -349,6 +355,10 @@ impl<'a> Walker<'a> {
                 None
             }
             Hooked::Source => {
+                if let Some(device) = self.masqueraded_elsewhere() {
+                    self.tracked(format!("masqueraded on {device}, and not where the packet leaves"));
+                    return Some(Fate::Forgotten { masqueraded_on: device.to_owned() });
+                }
                 if let Some(after) = self.recorded()
                     && Some(after.source) != self.packet.source
                 {
@@ -381,6 +391,28 @@ impl<'a> Walker<'a> {
             }
             Connection::New | Connection::Established { .. } => None,
         }
+    }
+
+    /// The device on which the connection was masqueraded, if this packet leaves by another one: the kernel forgets the
+    /// connection then, and drops the packet (`nf_nat_oif_changed()` in net/netfilter/nf_nat_core.c).
+    fn masqueraded_elsewhere(&self) -> Option<&'a str> {
+        let Connection::Established { answer: false, entry: Some(entry), .. } = self.packet.connection else {
+            return None;
+        };
+        let source = entry.reply.destination.address;
+        if self.packet.untracked || source == entry.original.source.address {
+            return None;
+        }
+        let family = self.packet.family;
+        let masqueraded = self.model.uplinks.iter().find(|uplink| {
+            let leg = uplink.legs.get(&family).filter(|leg| leg.source == Source::Masquerade);
+            let on_device = || self.host.addresses.get(uplink.interface.as_str());
+            leg.is_some_and(|leg| {
+                leg.addresses.contains(&source) || on_device().is_some_and(|has| has.contains(&source))
+            })
+        })?;
+        let device = masqueraded.interface.as_str();
+        (self.packet.oif.as_deref() != Some(device)).then_some(device)
     }
 
     fn asks_nat(&mut self) -> bool {

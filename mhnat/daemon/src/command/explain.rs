@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use mhnat_core::desired::desired;
 use mhnat_core::explain::{
-    Connection, Endpoint, Entry, Explanation, Fate, Protocol, Question, Tuple, explain,
+    Connection, Endpoint, Entry, Explanation, Fate, Outcome, Protocol, Question, Tuple, explain,
 };
 use mhnat_core::host::{Hop, Host, HostRoute};
 use mhnat_core::link::Availability;
@@ -152,9 +152,11 @@ async fn compare(
     if !unlike.is_empty() || !agreed {
         live.differences.extend(unlike);
     }
-    if let Some(entry) = live.entry {
+    // An entry that ends with this packet need not be what a new one would be.
+    let ends = |outcome: &Outcome| matches!(outcome.fate, Fate::Forgotten { .. });
+    if let Some(entry) = live.entry.filter(|_| !explanation.outcomes.iter().any(ends)) {
         let began = as_new.question.source.is_some_and(|it| it == entry.original.source);
-        let fits = |outcome: &mhnat_core::explain::Outcome| {
+        let fits = |outcome: &Outcome| {
             let kept = outcome.connection_mark & model.mask.bits() == entry.mark & model.mask.bits();
             let after = entry.reply.reverse();
             let source = outcome.source.address == after.source.address;
@@ -189,7 +191,7 @@ fn same(predicted: &Fate, found: &Fate) -> bool {
         ) => device == device_2 && gateway == gateway_2 && table == table_2,
         (Fate::Delivered, Fate::Delivered) | (Fate::Refused { .. }, Fate::Refused { .. }) => true,
         // A rule of ours drops it after it was routed; the kernel's routes do not know that.
-        (Fate::Dropped { .. }, _) => true,
+        (Fate::Dropped { .. } | Fate::Forgotten { .. }, _) => true,
         _ => false,
     }
 }
@@ -203,6 +205,7 @@ fn short(fate: &Fate) -> String {
         Fate::Delivered => "this host".to_owned(),
         Fate::Refused { by } => format!("refused: {by}"),
         Fate::Dropped { by } => format!("dropped by {by}"),
+        Fate::Forgotten { masqueraded_on } => format!("forgotten by {masqueraded_on}"),
         Fate::LeftToMain => "what main says".to_owned(),
     }
 }
