@@ -21,7 +21,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::failure::{Exit, Failure};
 use crate::nft::in_path;
@@ -77,6 +77,13 @@ impl Running {
     fn ask_to_end(&self) {
         if let Some(id) = self.child.id().and_then(|it| i32::try_from(it).ok()) {
             let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+    }
+
+    /// Returns when it has ended, which it has to by then.
+    async fn end_by(&mut self, deadline: Instant) {
+        if timeout_at(deadline, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
         }
     }
 }
@@ -158,17 +165,15 @@ impl Conntrackd {
     /// Waits until it has ended, and gives how if it was not asked to; or until it may be started again.
     pub(crate) async fn happened(&mut self) -> Option<String> {
         match (&mut self.running, self.due) {
-            (Some(Running { child, ending: Some(ending), .. }), _) => {
-                if timeout_at(*ending, child.wait()).await.is_err() {
-                    let _ = child.kill().await;
+            (Some(running), _) => {
+                if let Some(deadline) = running.ending {
+                    running.end_by(deadline).await;
+                    self.running = None;
+                    self.tidy();
+                    return None;
                 }
-                self.running = None;
-                self.tidy();
-                None
-            }
-            (Some(Running { child, since, .. }), _) => {
-                let status = child.wait().await;
-                if since.elapsed() >= STEADY {
+                let status = running.child.wait().await;
+                if running.since.elapsed() >= STEADY {
                     self.pause = PAUSE.0;
                 }
                 self.running = None;
@@ -188,9 +193,7 @@ impl Conntrackd {
     pub(crate) async fn stop(&mut self) {
         let Some(mut running) = self.running.take() else { return };
         running.ask_to_end();
-        if timeout(PATIENCE, running.child.wait()).await.is_err() {
-            let _ = running.child.kill().await;
-        }
+        running.end_by(Instant::now() + PATIENCE).await;
         self.tidy();
     }
 

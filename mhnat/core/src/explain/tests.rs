@@ -58,6 +58,10 @@ fn question(entry: Option<&str>, from: Option<&str>, to: &str, connection: Conne
     }
 }
 
+fn tuple(source: &str, destination: &str) -> Tuple {
+    Tuple { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
+}
+
 fn lan() -> Host {
     let route = |to: &str| HostRoute {
         table: TableId::MAIN,
@@ -219,10 +223,6 @@ fn what_depends_on_a_socket_has_two_outcomes() {
 
 #[test]
 fn an_entry_of_the_kernel_translates_as_it_says() {
-    let tuple = |source: &str, destination: &str| Tuple {
-        source: source.parse().unwrap(),
-        destination: destination.parse().unwrap(),
-    };
     let entry = Entry {
         original: tuple("10.0.0.2:5000", "192.0.2.1:443"),
         reply: tuple("198.51.100.10:443", "203.0.113.1:6000"),
@@ -245,10 +245,6 @@ fn an_entry_of_the_kernel_translates_as_it_says() {
 #[case::elsewhere(0x200, "forgotten by eth0, 10.0.0.2:5000 -> 192.0.2.80:443, 0x200 0x200")]
 #[case::there(0x100, "first eth0 10901, 10.1.0.2:5000 -> 192.0.2.80:443, 0x100 0x100")]
 fn what_was_masqueraded_on_one_device_does_not_leave_by_another(#[case] mark: u32, #[case] expected: &str) {
-    let tuple = |source: &str, destination: &str| Tuple {
-        source: source.parse().unwrap(),
-        destination: destination.parse().unwrap(),
-    };
     let entry = Entry {
         original: tuple("10.0.0.2:5000", "192.0.2.80:443"),
         reply: tuple("192.0.2.80:443", "10.1.0.2:5000"),
@@ -264,8 +260,6 @@ fn what_was_masqueraded_on_one_device_does_not_leave_by_another(#[case] mark: u3
 
 #[test]
 fn an_answer_for_the_other_node_has_its_address_and_no_mark() {
-    let end = |text: &str| text.parse().unwrap();
-    let tuple = |from, to| Tuple { source: end(from), destination: end(to) };
     let entry = Entry {
         original: tuple("198.51.100.80:5000", "10.1.0.3:2201"),
         reply: tuple("10.0.0.2:22", "198.51.100.80:5000"),
